@@ -1,0 +1,109 @@
+//! Error codes of the API and the HTTP status of each.
+//!
+//! A code is what an SDK user matches on; the message is written for a reader. The table below is the only place
+//! that maps one to the other. Sources: shared API facts (`spec/README.md`), "Platform-wide codes", and the
+//! per-operation codes of the specification.
+
+use std::borrow::Cow;
+
+/// An error as the client sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    /// The `Code` field, such as `SignatureDoesNotMatch` or `MissingRuntimeType`.
+    pub code: Cow<'static, str>,
+    /// HTTP status, 400 to 599.
+    pub status: u16,
+    /// The `Message` field: says what is wrong and what to do next; never the text of an inner error.
+    pub message: String,
+    /// `x-acs-retry-after`, only for throttling.
+    pub retry_after_ms: Option<u64>,
+}
+
+/// A fixed code and its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ErrorCode(pub &'static str, pub u16);
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal;)+) => {
+        impl ErrorCode {
+            $($(#[$doc])* pub const $name: ErrorCode = ErrorCode($code, $status);)+
+            /// Every fixed code, for tests and documents.
+            pub const ALL: &'static [ErrorCode] = &[$(ErrorCode::$name),+];
+        }
+    };
+}
+
+codes! {
+    SIGNATURE_DOES_NOT_MATCH = "SignatureDoesNotMatch", 400;
+    INCOMPLETE_SIGNATURE = "IncompleteSignature", 400;
+    INVALID_SIGNATURE_METHOD = "InvalidSignatureMethod", 400;
+    ACCESS_KEY_NOT_FOUND = "InvalidAccessKeyId.NotFound", 404;
+    ACCESS_KEY_INACTIVE = "InvalidAccessKeyId.Inactive", 400;
+    TIMESTAMP_EXPIRED = "InvalidTimeStamp.Expired", 400;
+    TIMESTAMP_FORMAT = "InvalidTimeStamp.Format", 400;
+    NONCE_USED = "SignatureNonceUsed", 400;
+    SECURITY_TOKEN_MALFORMED = "InvalidSecurityToken.Malformed", 400;
+    SECURITY_TOKEN_EXPIRED = "InvalidSecurityToken.Expired", 400;
+    SECURITY_TOKEN_MISSING = "MissingSecurityToken", 400;
+    API_NOT_FOUND = "InvalidApi.NotFound", 404;
+    UNSUPPORTED_HTTP_METHOD = "UnsupportedHTTPMethod", 400;
+    UNSUPPORTED_FORMAT = "InvalidParameter.Format", 400;
+    REQUEST_TOO_LARGE = "RequestEntityTooLarge", 413;
+    QUERY_TOO_LONG = "RequestQueryTooLong", 414;
+    INVALID_PARAMETER = "InvalidParameter", 400;
+    MISSING_PARAMETER = "MissingParameter", 400;
+    UNSUPPORTED_PARAMETER = "UnsupportedParameter", 400;
+    IDEMPOTENT_PARAMETER_MISMATCH = "IdempotentParameterMismatch", 400;
+    THROTTLING_USER = "Throttling.User", 429;
+    NO_PERMISSION = "NoPermission", 403;
+    INTERNAL_ERROR = "InternalError", 500;
+    SERVICE_UNAVAILABLE = "ServiceUnavailable", 503;
+    RUNTIME_NOT_FOUND = "Runtime.NotFound", 404;
+    DESKTOP_NOT_FOUND = "InvalidDesktopId.NotFound", 404;
+    INCORRECT_DESKTOP_STATUS = "IncorrectDesktopStatus", 400;
+    OFFICE_SITE_NOT_FOUND = "InvalidOfficeSiteId.NotFound", 404;
+    OFFICE_SITE_NAME_TAKEN = "InvalidOfficeSiteName.Duplicate", 400;
+    DIRECTORY_NOT_FOUND = "InvalidDirectoryId.NotFound", 400;
+    BUNDLE_NOT_FOUND = "InvalidDesktopBundle.NotFound", 400;
+    IMAGE_STATUS_NOT_VALID = "InvalidImageStatus.NotValid", 400;
+    INVALID_AMOUNT = "InvalidAmount", 400;
+    AMOUNT_NOT_TIMES_OF_USERS = "InvalidAmount.NotTimesOfUsers", 400;
+    HOSTNAME_CANNOT_CUSTOMIZE = "HostnameCannotCustomizeForLinux", 400;
+    MODEL_GROUP_NOT_FOUND = "ModelTemplate.NotFound", 404;
+    MODEL_GROUP_NAME_TAKEN = "ModelTemplate.NameDuplicate", 400;
+    PROVIDER_NOT_FOUND = "ModelProviderTemplate.NotFound", 404;
+    PROVIDER_NAME_TAKEN = "ModelProviderTemplate.NameDuplicate", 400;
+    MODEL_NOT_FOUND = "LlmTemplate.NotFound", 404;
+    /// The operator requires every agent to go through the gateway (`gateway.required`).
+    GATEWAY_REQUIRED = "Gateway.Required", 403;
+    INVOCATION_NOT_FOUND = "Invocation.NotFound", 404;
+    /// The agent is not running, so a message cannot reach it.
+    AGENT_NOT_RUNNING = "Agent.NotRunning", 400;
+}
+
+impl ApiError {
+    /// An error with a fixed code.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code: Cow::Borrowed(code.0), status: code.1, message: message.into(), retry_after_ms: None }
+    }
+
+    /// `Missing<Parameter>`, 400.
+    pub fn missing(parameter: &str) -> Self {
+        Self {
+            code: Cow::Owned(format!("Missing{parameter}")),
+            status: 400,
+            message: format!("The parameter {parameter} is required for this operation."),
+            retry_after_ms: None,
+        }
+    }
+
+    /// `Invalid<Parameter>`, 400, with what is wrong and which values are right.
+    pub fn invalid(parameter: &str, message: impl Into<String>) -> Self {
+        Self {
+            code: Cow::Owned(format!("Invalid{parameter}")),
+            status: 400,
+            message: message.into(),
+            retry_after_ms: None,
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Messages between the server and the guest beside an agent.
+//!
+//! A guest first exchanges its one-use token for an identity (`POST /guest/v1/enroll`), then keeps one outbound
+//! WebSocket (`GET /guest/v1/link`), JSON text frames, one message a frame. The server speaks first with
+//! [`ToGuest::Challenge`]; the guest answers with [`ToServer::Hello`], signed by the key it enrolled with.
+//! A guest is believed about what it did, never about what it may do: nothing it sends grants it anything.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{InvocationId, RuntimeId};
+use crate::secret::Secret;
+
+/// Raised when a message changes so that an older side would misread it.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Largest frame either side accepts, in bytes.
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
+
+/// Body of `POST /guest/v1/enroll`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EnrollRequest {
+    pub protocol: u32,
+    /// One use, minutes of life, made for one runtime.
+    pub token: Secret,
+    /// Ed25519 verifying key, base64 of 32 bytes.
+    pub public_key: String,
+}
+
+/// Answer of `POST /guest/v1/enroll`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EnrollResponse {
+    pub runtime_id: RuntimeId,
+    /// The agent's key for the LLM gateway. The server keeps only its hash.
+    pub virtual_key: Secret,
+}
+
+/// The bytes a guest signs to prove itself on a new link.
+pub fn hello_signing_input(nonce: &str, runtime_id: &RuntimeId, boot_id: &str) -> Vec<u8> {
+    format!("creel-guest-hello\n{nonce}\n{runtime_id}\n{boot_id}").into_bytes()
+}
+
+/// From the server to a guest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToGuest {
+    /// First message on a link.
+    Challenge { protocol: u32, nonce: String },
+    /// The link is accepted. A link with a smaller epoch is closed: it belongs to an older guest.
+    Welcome { epoch: i64 },
+    /// The link is refused; the guest waits with backoff (or exits when `fatal`, e.g. its runtime was deleted).
+    Refused { reason: String, fatal: bool },
+    /// What should be; sent after `Welcome` and at each change. Only the newest matters.
+    Desired(Box<DesiredState>),
+    /// Do something once; answered by [`ToServer::InvocationResult`] with the same id.
+    Invoke(Invocation),
+}
+
+/// From a guest to the server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToServer {
+    /// Answers the challenge. `boot_id` is new at each start of the guest process.
+    Hello { protocol: u32, runtime_id: RuntimeId, boot_id: String, guest_version: String, signature: String },
+    /// What the guest sees; sent at each change, never periodically.
+    Observation(Observation),
+    /// How far the desired state is applied.
+    Receipt(Receipt),
+    /// The outcome of one invocation.
+    InvocationResult { invocation_id: InvocationId, outcome: InvocationOutcome },
+}
+
+/// Which program the agent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AgentProvider {
+    OpenClaw,
+    HermesAgent,
+}
+
+/// The whole wish for one agent. Applying it twice is the same as once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DesiredState {
+    /// Grows with every change; receipts name it.
+    pub generation: i64,
+    pub provider: AgentProvider,
+    /// `None` while no model group is effective: the agent runs, and can answer nothing.
+    pub models: Option<ModelConfig>,
+}
+
+/// The effective model group of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelConfig {
+    pub providers: Vec<ModelProvider>,
+    /// `None` leaves the choice to the first model.
+    pub default_model: Option<ModelRef>,
+}
+
+/// A model by the names that the agent's own configuration uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRef {
+    pub provider: String,
+    pub code: String,
+}
+
+/// One provider of the effective group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelProvider {
+    /// Unique in the group, such as `bailian`.
+    pub name: String,
+    pub endpoint: ProviderEndpoint,
+    pub models: Vec<Model>,
+}
+
+/// How the agent reaches a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum ProviderEndpoint {
+    /// Through our gateway, at the guest's server URL + `/v1`, with the virtual key and the header
+    /// `X-Creel-Provider: <name>`.
+    Gateway,
+    /// Straight to the provider with its real key: only when the operator allows it (`gateway.required = false`).
+    Direct { api: String, base_url: String, api_key: Secret },
+}
+
+/// One model of a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Model {
+    /// As the upstream names it, such as `qwen3.6-plus`.
+    pub code: String,
+    /// For people.
+    pub name: String,
+    /// Tokens.
+    pub context_window: Option<u64>,
+    /// Tokens.
+    pub max_output_tokens: Option<u64>,
+    /// Lower-case `text`, `image`, `audio`, `video`.
+    pub input: Vec<String>,
+    pub reasoning: bool,
+}
+
+/// State of the agent's process, in the API's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AgentStatus {
+    Undeployed,
+    Deploying,
+    Deployed,
+    Starting,
+    Running,
+    Stopping,
+    Stopped,
+    Unavailable,
+}
+
+/// What a guest sees of its agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observation {
+    pub status: AgentStatus,
+    /// The version that runs, such as `2026.9.6`.
+    pub version: Option<String>,
+    pub pid: Option<u32>,
+    /// Starts of the agent process since the guest was installed; grows by one a start.
+    pub starts: u64,
+    /// False where the host offers no memory limit; the runtime then says so.
+    pub memory_limited: bool,
+    /// The last failure of the agent's process, in words for an operator; `None` when all is well.
+    pub last_error: Option<String>,
+}
+
+/// How far a guest has come with the desired state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The newest generation the guest has received.
+    pub desired: i64,
+    /// The newest generation that the running agent is known to use.
+    pub observed: i64,
+    /// Why `observed` is behind, `None` while it is not or while the guest is still working.
+    pub error: Option<String>,
+}
+
+/// Something to do once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Invocation {
+    pub id: InvocationId,
+    pub request: InvocationRequest,
+    /// From receipt to the guest's giving up.
+    pub timeout_ms: u64,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum InvocationRequest {
+    /// One turn with the agent. Calls with the same session share one conversation.
+    Chat { session: String, message: String },
+}
+
+/// How it went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum InvocationOutcome {
+    /// The agent's answer.
+    Replied { text: String },
+    /// No answer, and why, in words for the sender.
+    Failed { message: String },
+}

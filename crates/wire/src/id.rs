@@ -1,0 +1,119 @@
+//! Identifiers with the provider's prefixes, one type per kind so that two kinds cannot be swapped.
+//!
+//! Ids are made only by `control`'s `IdGen`; everything else parses them. Text that is not an id of its kind
+//! never becomes one, so the rest of the code need not check again.
+
+use serde::{Deserialize, Serialize};
+
+/// Longest id text accepted anywhere, in bytes.
+pub const ID_BYTES_MAX: usize = 96;
+
+/// Why a text is not an id of the wanted kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a valid {kind} id")]
+pub struct IdError {
+    /// Which kind was wanted, in words.
+    pub kind: &'static str,
+}
+
+fn is_id_text(text: &str, marker: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'+' | b'.');
+    text.len() <= ID_BYTES_MAX && text.len() > marker.len() && text.bytes().all(allowed)
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident, $kind:literal, $test:ident $marker:literal;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// What marks an id of this kind: its prefix, or for an office site the part after the region.
+            pub const MARKER: &'static str = $marker;
+
+            /// Checks shape only, not existence.
+            pub fn parse(text: &str) -> Result<Self, IdError> {
+                if is_id_text(text, $marker) && text.$test($marker) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err(IdError { kind: $kind })
+                }
+            }
+
+            /// The id as it stands on the wire and in the store.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = IdError;
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Self::parse(text)
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// A tenant: every row belongs to one. Shown to SDKs as the numeric AliUid.
+    AccountId, "account", starts_with "1";
+    /// An access key id, `LTAI…`.
+    AccessKeyId, "access key", starts_with "";
+    /// An agent runtime (a desktop, in the provider's words), `ecd-…`.
+    RuntimeId, "runtime", starts_with "ecd-";
+    /// The outer id of a JVS Computer or Hermes Agent, `jvs-…`, over its `ecd-…` runtime.
+    JvsId, "JVS Computer", starts_with "jvs-";
+    /// An office site, `<region>+dir-…`.
+    OfficeSiteId, "office site", contains "+dir-";
+    /// A model group, `mt-…`.
+    ModelGroupId, "model group", starts_with "mt-";
+    /// A provider in a model group, `mpt-…`.
+    ProviderId, "model provider", starts_with "mpt-";
+    /// A model of a provider, `llmt-…`.
+    ModelId, "model", starts_with "llmt-";
+    /// A resource group, `rg-…`.
+    ResourceGroupId, "resource group", starts_with "rg-";
+    /// A credit pack, `crp-…`.
+    CreditPackId, "credit pack", starts_with "crp-";
+    /// One message to an agent or one command, `inv-…`.
+    InvocationId, "invocation", starts_with "inv-";
+    /// One call through the gateway, from reserve to settle, `call-…`.
+    CallId, "call", starts_with "call-";
+    /// A virtual key's row, `vk-…`; the key itself is never an id.
+    VirtualKeyId, "virtual key", starts_with "vk-";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_text_of_the_right_kind_parses() {
+        assert!(RuntimeId::parse("ecd-0abc").is_ok());
+        assert!(OfficeSiteId::parse("cn-hangzhou+dir-1").is_ok());
+        for bad in ["", "ecd-", "jvs-1", "ecd-a b", "ecd-a/b", "ecd-\u{e9}", &format!("ecd-{}", "a".repeat(100))] {
+            assert!(RuntimeId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What crosses a border: identifiers, error codes, signatures, parameters, the input and output of every
+//! operation, the messages between server and guest, and money. Nothing here does I/O or reads a clock.
+
+pub mod error;
+pub mod guest;
+pub mod id;
+pub mod money;
+pub mod secret;
