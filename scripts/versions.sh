@@ -1,0 +1,12 @@
+# shellcheck shell=bash disable=SC2034
+# Everything that set-up installs by version, in one place. Change a number here and the next set-up installs it.
+
+# The oldest Rust that the workspace builds with (Cargo.toml says the same; set-up compares).
+RUST_VERSION_MIN=1.95
+
+# OpenClaw needs Node >= 24.16; the machine's own Node may be older, so a Node of its own comes as a package.
+NODE_VERSION=24
+OPENCLAW_VERSION=2026.9.6
+
+# Debian's package name of the database server; any major version >= 15 serves.
+POSTGRES_PACKAGE=postgresql
