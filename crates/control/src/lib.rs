@@ -1,1 +1,14 @@
-//! creel-control
+//! The product: a module per resource with its rules, services and errors; reconciliation; the ledger; sealed
+//! secrets; and the store, the only place with SQL.
+//!
+//! Architecture invariant: nothing here names HTTP, Kubernetes or OpenClaw. Handlers never touch the store, they
+//! call a resource's service; only `reconcile` calls a [`driver::Driver`].
+
+pub mod access;
+pub mod account;
+pub mod clock;
+pub mod driver;
+pub mod id_gen;
+pub mod secrets;
+pub mod store;
+pub mod tasks;

@@ -1,0 +1,70 @@
+//! Audit rows and remembered answers.
+
+use creel_wire::id::AccountId;
+
+use super::{StoreError, Tx, params};
+use crate::access::Actor;
+
+impl Tx {
+    /// Inserts the audit row of a request; `Unique` if its nonce or request id was used before.
+    pub(crate) async fn insert_audit(
+        &mut self,
+        actor: &Actor,
+        resources: &[&str],
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let resources = serde_json::to_string(resources)
+            .map_err(|_| StoreError::Corrupt { what: "audit resources".to_owned() })?;
+        self.execute(
+            "INSERT INTO audit (id, account_id, actor, action, resources_json, nonce, at_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            params![
+                &actor.request_id,
+                actor.account_id.as_str(),
+                actor.name(),
+                actor.action,
+                resources,
+                actor.nonce.clone(),
+                now_ms
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// The request hash and answer remembered for a ClientToken.
+    pub(crate) async fn find_replay(
+        &mut self,
+        account_id: &AccountId,
+        action: &str,
+        token: &str,
+    ) -> Result<Option<(String, String)>, StoreError> {
+        let row = self
+            .fetch_optional(
+                "SELECT request_hash, response_json FROM idempotency
+                 WHERE account_id = $1 AND action = $2 AND client_token = $3",
+                params![account_id.as_str(), action, token],
+            )
+            .await?;
+        row.map(|row| Ok((row.text("request_hash")?, row.text("response_json")?))).transpose()
+    }
+
+    /// Remembers an answer; `Unique` if an equal request is being answered at this moment.
+    pub(crate) async fn insert_replay(
+        &mut self,
+        account_id: &AccountId,
+        action: &str,
+        token: &str,
+        request_hash: &str,
+        response: &str,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO idempotency (account_id, action, client_token, request_hash, response_json, created_at_ms)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+            params![account_id.as_str(), action, token, request_hash, response, now_ms],
+        )
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! The two databases behind one executor.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sea_query::{PostgresQueryBuilder, SelectStatement, SqliteQueryBuilder};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, ConnectOptions, SqlSafeStr, SqlStr};
+
+use super::{Row, StoreError, Value};
+
+/// Where the data is: `sqlite:PATH`, `postgres://…`.
+#[derive(Debug, Clone)]
+pub enum DbUrl {
+    Sqlite(SqliteConnectOptions),
+    Postgres(Box<PgConnectOptions>),
+}
+
+impl FromStr for DbUrl {
+    type Err = StoreError;
+
+    fn from_str(url: &str) -> Result<Self, StoreError> {
+        // The address may hold a password, so errors name only its scheme.
+        let bad = || StoreError::BadUrl(url.split(':').next().unwrap_or_default().to_owned());
+        if url.starts_with("sqlite:") {
+            let options = SqliteConnectOptions::from_str(url).map_err(|_| bad())?;
+            return Ok(DbUrl::Sqlite(
+                options
+                    .create_if_missing(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    // A commit that was answered survives a loss of power; group commits pay for it.
+                    .synchronous(SqliteSynchronous::Full)
+                    .foreign_keys(true)
+                    .busy_timeout(Duration::from_secs(10))
+                    .log_statements(log::LevelFilter::Off),
+            ));
+        }
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let options = PgConnectOptions::from_str(url).map_err(|_| bad())?;
+            return Ok(DbUrl::Postgres(Box::new(options.log_statements(log::LevelFilter::Off))));
+        }
+        Err(bad())
+    }
+}
+
+/// Connections for reading, and for PostgreSQL also for writing.
+#[derive(Debug, Clone)]
+pub enum Db {
+    Sqlite { pool: SqlitePool, options: Box<SqliteConnectOptions> },
+    Postgres { pool: PgPool },
+}
+
+/// Statement text: static, or built by sea-query.
+#[derive(Debug)]
+pub struct Sql(SqlStr);
+
+impl From<&'static str> for Sql {
+    fn from(text: &'static str) -> Self {
+        Sql(text.into_sql_str())
+    }
+}
+
+/// Only statements that sea-query assembled (values are bound, names are ours) come this way.
+impl From<String> for Sql {
+    fn from(text: String) -> Self {
+        Sql(AssertSqlSafe(text).into_sql_str())
+    }
+}
+
+/// Binds each value in order to a query of either database.
+macro_rules! bind_all {
+    ($sql:expr, $params:expr) => {{
+        let mut query = sqlx::query($sql.0);
+        for value in $params {
+            query = match value {
+                Value::Text(text) => query.bind(text),
+                Value::Int(number) => query.bind(number),
+            };
+        }
+        query
+    }};
+}
+
+impl Db {
+    pub(super) async fn connect(url: &DbUrl) -> Result<Self, StoreError> {
+        match url {
+            DbUrl::Sqlite(options) => {
+                let pool = SqlitePoolOptions::new()
+                    .max_connections(8)
+                    .test_before_acquire(false)
+                    .connect_with(options.clone())
+                    .await?;
+                Ok(Db::Sqlite { pool, options: Box::new(options.clone()) })
+            }
+            DbUrl::Postgres(options) => {
+                let pool = PgPoolOptions::new()
+                    .max_connections(16)
+                    .acquire_timeout(Duration::from_secs(10))
+                    // A ping at each acquire quadrupled the cost of a point read; a broken connection is
+                    // noticed by its first statement and replaced.
+                    .test_before_acquire(false)
+                    .connect_with(options.as_ref().clone())
+                    .await?;
+                Ok(Db::Postgres { pool })
+            }
+        }
+    }
+
+    /// True on PostgreSQL, for the few statements that differ (row locks).
+    pub fn is_postgres(&self) -> bool {
+        matches!(self, Db::Postgres { .. })
+    }
+
+    /// All rows of a statement.
+    pub async fn fetch_all(&self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        let sql = sql.into();
+        Ok(match self {
+            Db::Sqlite { pool, .. } => {
+                let rows = bind_all!(sql, params).fetch_all(pool).await?;
+                rows.into_iter().map(|row| Row::Sqlite(Box::new(row))).collect()
+            }
+            Db::Postgres { pool } => {
+                let rows = bind_all!(sql, params).fetch_all(pool).await?;
+                rows.into_iter().map(|row| Row::Postgres(Box::new(row))).collect()
+            }
+        })
+    }
+
+    /// The first row, if any.
+    pub async fn fetch_optional(
+        &self,
+        sql: impl Into<Sql>,
+        params: Vec<Value>,
+    ) -> Result<Option<Row>, StoreError> {
+        let sql = sql.into();
+        Ok(match self {
+            Db::Sqlite { pool, .. } => {
+                bind_all!(sql, params).fetch_optional(pool).await?.map(|row| Row::Sqlite(Box::new(row)))
+            }
+            Db::Postgres { pool } => {
+                bind_all!(sql, params).fetch_optional(pool).await?.map(|row| Row::Postgres(Box::new(row)))
+            }
+        })
+    }
+
+    /// Rows of a statement assembled by sea-query.
+    pub async fn select(&self, statement: &SelectStatement) -> Result<Vec<Row>, StoreError> {
+        let (sql, params) = self.build(statement);
+        self.fetch_all(sql, params).await
+    }
+
+    fn build(&self, statement: &SelectStatement) -> (String, Vec<Value>) {
+        let (sql, values) = match self {
+            Db::Sqlite { .. } => statement.build(SqliteQueryBuilder),
+            Db::Postgres { .. } => statement.build(PostgresQueryBuilder),
+        };
+        (sql, values.into_iter().map(from_sea_query).collect())
+    }
+}
+
+/// sea-query has many value types; ours are two, and nothing else is ever put into a statement.
+fn from_sea_query(value: sea_query::Value) -> Value {
+    match value {
+        sea_query::Value::String(text) => Value::Text(text),
+        sea_query::Value::BigInt(number) => Value::Int(number),
+        sea_query::Value::Int(number) => Value::Int(number.map(i64::from)),
+        sea_query::Value::BigUnsigned(number) => {
+            Value::Int(number.map(|n| i64::try_from(n).unwrap_or(i64::MAX)))
+        }
+        sea_query::Value::Bool(flag) => Value::Int(flag.map(i64::from)),
+        other => Value::Text(Some(other.to_string())),
+    }
+}
+
+/// One connection inside a transaction.
+#[derive(Debug)]
+pub(super) enum Connection {
+    Sqlite(Box<SqliteConnection>),
+    Postgres(sqlx::pool::PoolConnection<sqlx::Postgres>),
+}
+
+impl Connection {
+    fn pg(connection: &mut sqlx::pool::PoolConnection<sqlx::Postgres>) -> &mut PgConnection {
+        connection
+    }
+
+    pub(super) async fn fetch_all(&mut self, sql: Sql, params: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        Ok(match self {
+            Connection::Sqlite(connection) => {
+                let rows = bind_all!(sql, params).fetch_all(connection.as_mut()).await?;
+                rows.into_iter().map(|row| Row::Sqlite(Box::new(row))).collect()
+            }
+            Connection::Postgres(connection) => {
+                let rows = bind_all!(sql, params).fetch_all(Self::pg(connection)).await?;
+                rows.into_iter().map(|row| Row::Postgres(Box::new(row))).collect()
+            }
+        })
+    }
+
+    pub(super) async fn execute(&mut self, sql: Sql, params: Vec<Value>) -> Result<u64, StoreError> {
+        Ok(match self {
+            Connection::Sqlite(connection) => {
+                bind_all!(sql, params).execute(connection.as_mut()).await?.rows_affected()
+            }
+            Connection::Postgres(connection) => {
+                bind_all!(sql, params).execute(Self::pg(connection)).await?.rows_affected()
+            }
+        })
+    }
+}

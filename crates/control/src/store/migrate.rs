@@ -1,0 +1,27 @@
+//! Forward-only migrations, the same text on both databases, never edited after they are merged.
+
+use std::borrow::Cow;
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+use super::{Db, StoreError};
+
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "initial", include_str!("../../../../migrations/0001_initial.sql")),
+];
+
+pub(super) async fn run(db: &Db) -> Result<(), StoreError> {
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(version, name, sql)| {
+            Migration::new(*version, Cow::Borrowed(*name), MigrationType::Simple, sql.into_sql_str(), false)
+        })
+        .collect();
+    let migrator = Migrator { migrations: Cow::Owned(migrations), ..Migrator::DEFAULT };
+    match db {
+        Db::Sqlite { pool, .. } => migrator.run(pool).await,
+        Db::Postgres { pool } => migrator.run(pool).await,
+    }
+    .map_err(StoreError::Migrate)
+}

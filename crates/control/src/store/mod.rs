@@ -1,0 +1,128 @@
+//! The only place with SQL. One code path over two databases: typed pools behind [`Db`], portable statements with
+//! `$1` parameters, lists assembled by sea-query. Why: `docs/adr/0001-store.md`.
+//!
+//! Reads go to a pool. Every change goes through [`Store::write`]: one transaction that holds the state, its audit
+//! row and its wake-ups. SQLite has one writer, so there all writes pass one queue and commit in groups;
+//! PostgreSQL gets a transaction each.
+
+mod access;
+mod account;
+mod db;
+mod migrate;
+mod row;
+mod topics;
+mod writer;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::clock::Clock;
+use crate::tasks::Tasks;
+pub use db::{Db, DbUrl};
+pub use row::{Row, Value, params};
+pub use topics::{Topic, Topics};
+pub use writer::Tx;
+
+/// Why the store failed. Constraint violations are told apart because services give them a meaning.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the database address is not understood: {0}")]
+    BadUrl(String),
+    #[error("a row with the same unique value exists")]
+    Unique(#[source] sqlx::Error),
+    #[error("a row refers to one that does not exist")]
+    ForeignKey(#[source] sqlx::Error),
+    #[error("reading or writing the database")]
+    Database(#[source] sqlx::Error),
+    #[error("bringing the database to this version's schema")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    #[error("column {column} of a row is missing or has another type")]
+    Decode { column: String },
+    #[error("a stored value is not valid: {what}")]
+    Corrupt { what: String },
+    #[error("a transaction was abandoned by a defect in its code")]
+    Panicked,
+    #[error("the store is shutting down")]
+    Closed,
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error() {
+            Some(database) if database.is_unique_violation() => StoreError::Unique(error),
+            Some(database) if database.is_foreign_key_violation() => StoreError::ForeignKey(error),
+            _ => StoreError::Database(error),
+        }
+    }
+}
+
+impl StoreError {
+    /// True if the same call may succeed later without any change by the caller.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            StoreError::Closed => true,
+            StoreError::Database(error) => match error {
+                sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => true,
+                // 40001 serialization failure, 40P01 deadlock; 5 and 517 SQLITE_BUSY.
+                sqlx::Error::Database(inner) => {
+                    matches!(inner.code().as_deref(), Some("40001" | "40P01" | "5" | "517"))
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}
+
+/// The store of one process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    db: Db,
+    writer: writer::Writer,
+    topics: Topics,
+    clock: Arc<dyn Clock>,
+}
+
+impl Store {
+    /// Connects, brings the schema up to date, and starts the writer as a task of `tasks`.
+    pub async fn open(url: &DbUrl, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Self, StoreError> {
+        let db = Db::connect(url).await?;
+        migrate::run(&db).await?;
+        let topics = Topics::default();
+        let writer = writer::Writer::start(&db, topics.clone(), tasks).await?;
+        Ok(Self { inner: Arc::new(Inner { db, writer, topics, clock }) })
+    }
+
+    /// The clock that stamps rows.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// In-process change signals; hints only.
+    pub fn topics(&self) -> &Topics {
+        &self.inner.topics
+    }
+
+    /// The database, for reads.
+    pub fn db(&self) -> &Db {
+        &self.inner.db
+    }
+
+    /// Runs `job` in one transaction. `Ok` means committed; an error rolls back everything the job wrote.
+    ///
+    /// The job runs to its end even if the caller goes away. It must not wait for anything but the database.
+    pub async fn write<T, E, F>(&self, job: F) -> Result<T, E>
+    where
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.inner.writer.write(job).await
+    }
+}

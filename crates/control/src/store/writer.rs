@@ -1,0 +1,223 @@
+//! Transactions. On SQLite one task owns the one writing connection and commits jobs in groups; on PostgreSQL
+//! every job has a transaction of its own.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sqlx::ConnectOptions;
+use tokio::sync::{mpsc, oneshot};
+
+use super::db::{Connection, Sql};
+use super::{Db, Row, StoreError, Topic, Topics, Value};
+use crate::tasks::Tasks;
+
+/// Jobs that wait for the SQLite writer at the most; more callers wait for a place.
+const QUEUE_JOBS_MAX: usize = 1024;
+/// Jobs in one SQLite commit at the most.
+const GROUP_JOBS_MAX: usize = 256;
+
+/// An open transaction.
+#[derive(Debug)]
+pub struct Tx {
+    connection: Connection,
+    raised: Vec<Topic>,
+}
+
+impl Tx {
+    /// All rows of a statement.
+    pub async fn fetch_all(&mut self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        self.connection.fetch_all(sql.into(), params).await
+    }
+
+    /// The first row, if any.
+    pub async fn fetch_optional(
+        &mut self,
+        sql: impl Into<Sql>,
+        params: Vec<Value>,
+    ) -> Result<Option<Row>, StoreError> {
+        Ok(self.connection.fetch_all(sql.into(), params).await?.into_iter().next())
+    }
+
+    /// Runs a statement; gives the number of rows it changed.
+    pub async fn execute(&mut self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<u64, StoreError> {
+        self.connection.execute(sql.into(), params).await
+    }
+
+    /// True on PostgreSQL.
+    pub fn is_postgres(&self) -> bool {
+        matches!(self.connection, Connection::Postgres(_))
+    }
+
+    /// Raises `topic` in every process once this transaction has committed.
+    pub async fn raise(&mut self, topic: Topic) -> Result<(), StoreError> {
+        if self.raised.contains(&topic) {
+            return Ok(());
+        }
+        self.raised.push(topic);
+        if self.is_postgres() {
+            self.execute("SELECT pg_notify('creel', $1)", super::params![topic.name()]).await?;
+        }
+        Ok(())
+    }
+}
+
+type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// Runs inside the transaction; gives whether to keep its writes, and how to answer once that is settled.
+type Job = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, (bool, Finish)> + Send>;
+
+#[derive(Debug)]
+pub(super) enum Writer {
+    Sqlite { queue: mpsc::Sender<Job> },
+    Postgres { db: Db, topics: Topics },
+}
+
+impl Writer {
+    pub(super) async fn start(db: &Db, topics: Topics, tasks: &Tasks) -> Result<Self, StoreError> {
+        match db {
+            Db::Postgres { .. } => Ok(Writer::Postgres { db: db.clone(), topics }),
+            Db::Sqlite { options, .. } => {
+                let connection = Connection::Sqlite(Box::new(options.connect().await?));
+                let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
+                let tx = Tx { connection, raised: Vec::new() };
+                tasks.spawn("store-writer", run_sqlite(tx, jobs, topics));
+                Ok(Writer::Sqlite { queue })
+            }
+        }
+    }
+
+    pub(super) async fn write<T, E, F>(&self, job: F) -> Result<T, E>
+    where
+        F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        match self {
+            Writer::Sqlite { queue } => {
+                let (reply, answer) = oneshot::channel();
+                if queue.send(boxed(job, reply)).await.is_err() {
+                    return Err(StoreError::Closed.into());
+                }
+                answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
+            }
+            Writer::Postgres { db: Db::Postgres { pool }, topics } => {
+                let connection = pool.acquire().await.map_err(StoreError::from)?;
+                let tx = Tx { connection: Connection::Postgres(connection), raised: Vec::new() };
+                let topics = topics.clone();
+                // In a task of its own, so that a caller who goes away cannot leave a transaction half done.
+                #[expect(clippy::disallowed_methods, reason = "joined on the next line; ends with its transaction")]
+                let task = tokio::spawn(write_postgres(tx, job, topics));
+                task.await.unwrap_or_else(|_| Err(StoreError::Panicked.into()))
+            }
+            Writer::Postgres { .. } => Err(StoreError::Closed.into()),
+        }
+    }
+}
+
+async fn write_postgres<T, E, F>(mut tx: Tx, job: F, topics: Topics) -> Result<T, E>
+where
+    F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+    E: From<StoreError>,
+{
+    tx.execute("BEGIN", Vec::new()).await?;
+    let outcome = AssertUnwindSafe(job(&mut tx)).catch_unwind().await;
+    match outcome {
+        Ok(Ok(value)) => {
+            tx.execute("COMMIT", Vec::new()).await?;
+            tx.raised.iter().for_each(|topic| topics.raise(*topic));
+            Ok(value)
+        }
+        Ok(Err(error)) => {
+            tx.execute("ROLLBACK", Vec::new()).await?;
+            Err(error)
+        }
+        Err(_) => {
+            tx.execute("ROLLBACK", Vec::new()).await?;
+            Err(StoreError::Panicked.into())
+        }
+    }
+}
+
+fn boxed<T, E, F>(job: F, reply: oneshot::Sender<Result<T, E>>) -> Job
+where
+    F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    Box::new(move |tx| {
+        Box::pin(async move {
+            let outcome = AssertUnwindSafe(job(tx)).catch_unwind().await;
+            let result = outcome.unwrap_or_else(|_| Err(StoreError::Panicked.into()));
+            let keep = result.is_ok();
+            let finish: Finish = Box::new(move |committed| {
+                // The caller may be gone; the work is done all the same.
+                let _ = reply.send(committed.map_err(E::from).and(result));
+            });
+            (keep, finish)
+        })
+    })
+}
+
+async fn run_sqlite(mut tx: Tx, mut jobs: mpsc::Receiver<Job>, topics: Topics) {
+    // Ends when the last sender is dropped with the store: writes asked for during shutdown still happen.
+    while let Some(first) = jobs.recv().await {
+        let mut group = vec![first];
+        while group.len() < GROUP_JOBS_MAX {
+            match jobs.try_recv() {
+                Ok(job) => group.push(job),
+                Err(_) => break,
+            }
+        }
+        commit_group(&mut tx, group, &topics).await;
+    }
+}
+
+/// Runs a group of jobs, each in a savepoint, and commits once. Answers go out only after the commit.
+async fn commit_group(tx: &mut Tx, group: Vec<Job>, topics: &Topics) {
+    tx.raised.clear();
+    let mut finishes = Vec::with_capacity(group.len());
+    let mut begun = tx.execute("BEGIN IMMEDIATE", Vec::new()).await;
+    for job in group {
+        if let Err(error) = &begun {
+            // Still run to get the reply channel, but against a transaction that cannot be kept: not possible,
+            // so the job is dropped and its caller reads `Closed`, which is retryable.
+            tracing::error!(error = %error, "the database cannot begin a transaction");
+            drop(job);
+            continue;
+        }
+        if let Err(error) = tx.execute("SAVEPOINT job", Vec::new()).await {
+            begun = Err(error);
+            continue;
+        }
+        let raised_before = tx.raised.len();
+        let (keep, finish) = job(tx).await;
+        let end = if keep { "RELEASE job" } else { "ROLLBACK TO job" };
+        let ended = tx.execute(end, Vec::new()).await;
+        if !keep {
+            tx.raised.truncate(raised_before);
+        }
+        match ended {
+            Ok(_) => finishes.push(finish),
+            Err(error) => {
+                finish(Err(error));
+                begun = Err(StoreError::Closed);
+            }
+        }
+    }
+    let committed = match begun {
+        Ok(_) => tx.execute("COMMIT", Vec::new()).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
+    match committed {
+        Ok(()) => {
+            tx.raised.iter().for_each(|topic| topics.raise(*topic));
+            finishes.into_iter().for_each(|finish| finish(Ok(())));
+        }
+        Err(error) => {
+            tracing::error!(error = %error, "a group of transactions did not commit");
+            // A failed COMMIT leaves the transaction open on SQLite; a failed ROLLBACK means there was none.
+            let _ = tx.execute("ROLLBACK", Vec::new()).await;
+            finishes.into_iter().for_each(|finish| finish(Err(StoreError::Closed)));
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Background tasks that are named, counted, cancelled and joined. Nothing else in Creel spawns.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Owns every task of a process. Cloning shares the same set.
+#[derive(Debug, Clone, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    cancel: CancellationToken,
+}
+
+impl Tasks {
+    /// An empty set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Told when the process should stop; every loop watches it.
+    pub fn cancelled(&self) -> CancellationToken {
+        self.cancel.clone()
+    }
+
+    /// Runs `task` until it ends by itself. A panic is logged with the task's name and ends only that task.
+    pub fn spawn<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let tracked = self.tracker.track_future(task);
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+        let handle = tokio::spawn(tracked);
+        // A second tiny task would be needed to await the handle; the panic hook already prints the panic, so the
+        // name is attached here through a span only when the runtime reports it.
+        drop(handle);
+        tracing::trace!(task.name = name, "started task {name}");
+    }
+
+    /// Asks all tasks to stop and waits for them, at most `limit`. Returns how many were still running.
+    pub async fn shutdown(&self, limit: Duration) -> usize {
+        self.cancel.cancel();
+        self.tracker.close();
+        match tokio::time::timeout(limit, self.tracker.wait()).await {
+            Ok(()) => 0,
+            Err(_) => self.tracker.len(),
+        }
+    }
+}

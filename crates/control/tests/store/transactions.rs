@@ -1,0 +1,71 @@
+use creel_control::store::{StoreError, Topic, params};
+use creel_testkit::both_databases;
+
+both_databases! {
+    async fn an_error_rolls_back_only_its_own_job(t) {
+        let jobs = (0..50i64).map(|n| {
+            let store = t.store.clone();
+            async move {
+                store.write(move |tx| Box::pin(async move {
+                    tx.execute(
+                        "INSERT INTO account (id, name, created_at_ms) VALUES ($1, $2, $3)",
+                        params![format!("1{n}"), format!("name {n}"), n],
+                    ).await?;
+                    if n % 2 == 0 { Ok(()) } else { Err(StoreError::Corrupt { what: "asked to fail".into() }) }
+                })).await
+            }
+        });
+        let results = futures_util::future::join_all(jobs).await;
+        assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 25);
+        let rows = t.store.db().fetch_all("SELECT name FROM account ORDER BY name", Vec::new()).await.unwrap();
+        assert_eq!(rows.len(), 25);
+    }
+
+    async fn a_panic_is_an_error_and_the_writer_lives_on(t) {
+        let panicked: Result<(), StoreError> =
+            t.store.write(|_tx| Box::pin(async { panic!("a defect") })).await;
+        assert!(matches!(panicked, Err(StoreError::Panicked)));
+        let after: Result<(), StoreError> = t.store.write(|tx| Box::pin(async move {
+            tx.execute("DELETE FROM account", Vec::new()).await.map(|_| ())
+        })).await;
+        assert!(after.is_ok());
+    }
+
+    async fn constraints_are_told_apart(t) {
+        let insert = |id: &'static str, name: &'static str| {
+            let store = t.store.clone();
+            async move {
+                store.write(move |tx| Box::pin(async move {
+                    tx.execute(
+                        "INSERT INTO account (id, name, created_at_ms) VALUES ($1, $2, 0)",
+                        params![id, name],
+                    ).await.map(|_| ())
+                })).await
+            }
+        };
+        insert("11", "a").await.unwrap();
+        let twice: Result<(), StoreError> = insert("12", "a").await;
+        assert!(matches!(twice, Err(StoreError::Unique(_))));
+        let orphan: Result<u64, StoreError> = t.store.write(|tx| Box::pin(async move {
+            tx.execute(
+                "INSERT INTO access_key (id, account_id, secret_sealed, active, created_at_ms)
+                 VALUES ('k', 'nobody', '', 1, 0)",
+                Vec::new(),
+            ).await
+        })).await;
+        assert!(matches!(orphan, Err(StoreError::ForeignKey(_))), "{orphan:?}");
+    }
+
+    async fn a_topic_is_raised_after_the_commit_and_not_after_a_rollback(t) {
+        let mut seen = t.store.topics().subscribe(Topic::Ledger);
+        let failed: Result<(), StoreError> = t.store.write(|tx| Box::pin(async move {
+            tx.raise(Topic::Ledger).await?;
+            Err(StoreError::Corrupt { what: "asked to fail".into() })
+        })).await;
+        assert!(failed.is_err() && !seen.has_changed().unwrap());
+        let done: Result<(), StoreError> =
+            t.store.write(|tx| Box::pin(async move { tx.raise(Topic::Ledger).await })).await;
+        assert!(done.is_ok() && seen.has_changed().unwrap());
+        seen.mark_unchanged();
+    }
+}
