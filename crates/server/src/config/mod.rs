@@ -1,0 +1,240 @@
+//! What the operator sets: `creel.toml`, then the environment (`CREEL_<FLAG>`), then flags; the later wins.
+//!
+//! Parsed once into [`Config`]; unknown keys are errors; the defaults are [`Config::default`] alone. Secrets are
+//! [`Secret`]s and are written out as `[secret]`.
+
+mod data_dir;
+mod error;
+mod load;
+mod system_provider;
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use creel_wire::id::AccessKeyId;
+use creel_wire::secret::Secret;
+use serde::{Deserialize, Serialize};
+
+pub use data_dir::{DataDir, Locks, RootCredentials};
+pub use error::ConfigError;
+pub use load::{Environment, ServeArgs, StoreArgs};
+pub use system_provider::{ModelPrice, SystemModel, SystemProvider};
+
+/// Everything that the operator can set.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where this process keeps its files: master key, SQLite database, journal, objects, sandboxes.
+    pub data_dir: PathBuf,
+    /// Address of the API, console, `/metrics`; port 0 takes a free one.
+    pub admin_listen: SocketAddr,
+    /// Address of the LLM gateway and the guest link; port 0 takes a free one.
+    pub agent_listen: SocketAddr,
+    /// `sqlite:PATH` or `postgres://…`; `None` is `sqlite:` and `creel.db` in the data directory.
+    #[serde(serialize_with = "masked_url")]
+    pub database: Option<String>,
+    /// A directory for uploaded objects; `None` is `objects` in the data directory.
+    pub objects: Option<String>,
+    /// Where agents live.
+    pub driver: DriverKind,
+    /// What this process does.
+    pub roles: BTreeSet<Role>,
+    /// PEM file with the certificate chain of both listeners; only together with `tls_key`.
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file with the private key to `tls_cert`.
+    pub tls_key: Option<PathBuf>,
+    /// The one region of this installation.
+    pub region: String,
+    /// What is logged, such as `info` or `info,creel=debug`.
+    pub log: String,
+    pub gateway: GatewayConfig,
+    pub process: ProcessConfig,
+    /// The operator's LLM providers, from which WuyingCredit providers are copied.
+    #[serde(rename = "system_provider")]
+    pub system_providers: Vec<SystemProvider>,
+    /// Secrets of the environment; never from the file.
+    #[serde(skip)]
+    pub environment: EnvironmentSecrets,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("creel-data"),
+            admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            agent_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8081)),
+            database: None,
+            objects: None,
+            driver: DriverKind::Process,
+            roles: Role::ALL.into(),
+            tls_cert: None,
+            tls_key: None,
+            region: "cn-hangzhou".to_owned(),
+            log: "info".to_owned(),
+            gateway: GatewayConfig::default(),
+            process: ProcessConfig::default(),
+            system_providers: Vec::new(),
+            environment: EnvironmentSecrets::default(),
+        }
+    }
+}
+
+/// Where agents live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum DriverKind {
+    /// As processes on this machine.
+    Process,
+    /// As containers.
+    Docker,
+    /// As pods.
+    Kubernetes,
+    /// Nowhere: runtimes exist and are billable, and have no agent.
+    None,
+}
+
+/// What a process does; many processes over one PostgreSQL may share the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Answers the API.
+    Api,
+    /// Carries LLM calls and guest links.
+    Gateway,
+    /// Makes wishes true.
+    Controller,
+}
+
+impl Role {
+    /// All roles: what one process alone does.
+    pub const ALL: [Role; 3] = [Role::Api, Role::Gateway, Role::Controller];
+}
+
+/// The LLM gateway.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// True refuses `EnableWuyingProxy=false`, which would hand a provider's real key to agents.
+    pub required: bool,
+}
+
+impl Default for GatewayConfig {
+    fn default() -> Self {
+        Self { required: true }
+    }
+}
+
+/// The process driver.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProcessConfig {
+    /// The Node.js binary that runs OpenClaw; `None` looks in the `PATH`.
+    pub node: Option<PathBuf>,
+    /// The folder of the installed OpenClaw package; `None` looks in the cache of `make setup`.
+    pub openclaw: Option<PathBuf>,
+    /// True lets agents run as the server's own user without isolation.
+    pub insecure: bool,
+    /// First of the user ids that agents get when the server runs as root; `None` is the driver's default.
+    pub uid_base: Option<u32>,
+}
+
+/// What only the environment gives, so that it stands in no file.
+#[derive(Debug, Clone, Default)]
+pub struct EnvironmentSecrets {
+    /// `CREEL_MASTER_KEY`: base64 of 32 bytes.
+    pub master_key: Option<Secret>,
+    /// `CREEL_ROOT_ACCESS_KEY_ID` and `CREEL_ROOT_ACCESS_KEY_SECRET`.
+    pub root_access_key: Option<(AccessKeyId, Secret)>,
+    /// `CREEL_CONSOLE_PASSWORD`.
+    pub console_password: Option<Secret>,
+}
+
+impl Config {
+    /// The address of the database as it was set or by default; may hold a password.
+    pub fn database_url(&self) -> String {
+        self.database
+            .clone()
+            .unwrap_or_else(|| format!("sqlite:{}", self.data_dir.join("creel.db").display()))
+    }
+
+    /// The file of a SQLite database, `None` for PostgreSQL.
+    pub fn sqlite_path(&self) -> Option<PathBuf> {
+        let url = self.database_url();
+        let path = url.strip_prefix("sqlite:")?.split('?').next().unwrap_or_default();
+        Some(Path::new(path.strip_prefix("//").unwrap_or(path)).to_path_buf())
+    }
+
+    /// The directory of uploaded objects.
+    pub fn objects_dir(&self) -> PathBuf {
+        self.objects.as_ref().map_or_else(|| self.data_dir.join("objects"), PathBuf::from)
+    }
+
+    /// Whether this process does this.
+    pub fn has_role(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// The whole configuration as TOML with every secret masked: what `creel check-config` prints.
+    ///
+    /// # Errors
+    /// None that a valid configuration can cause; the TOML writer's type demands one.
+    pub fn to_masked_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+}
+
+/// Serialises a database address without its password.
+fn masked_url<S: serde::Serializer>(url: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    match url {
+        None => serializer.serialize_none(),
+        Some(url) => serializer.serialize_some(&mask_password(url)),
+    }
+}
+
+/// `postgres://user:secret@host/db?password=secret` → `postgres://user:[secret]@host/db`.
+fn mask_password(url: &str) -> String {
+    // Everything behind `?` may be a password as well.
+    let (url, options) = url.split_once('?').map_or((url, ""), |(url, _)| (url, "?[secret]"));
+    let Some((scheme, rest)) = url.split_once("://") else { return format!("{url}{options}") };
+    // The password itself may hold an `@`, the host may not.
+    let Some((login, host)) = rest.rsplit_once('@') else { return format!("{url}{options}") };
+    let login = login.split_once(':').map_or(login.to_owned(), |(user, _)| format!("{user}:[secret]"));
+    format!("{scheme}://{login}@{host}{options}")
+}
+
+/// Serialises a secret as the text `[secret]`.
+fn masked_secret<S: serde::Serializer>(secret: &Option<Secret>, serializer: S) -> Result<S::Ok, S::Error> {
+    match secret {
+        None => serializer.serialize_none(),
+        Some(secret) => serializer.serialize_some(&format!("{secret:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_in_database_addresses_are_masked() {
+        for (url, masked) in [
+            ("postgres://creel:p@ss:w@db:5432/creel", "postgres://creel:[secret]@db:5432/creel"),
+            ("postgres://db/creel?password=p", "postgres://db/creel?[secret]"),
+            ("postgres://creel@db/creel", "postgres://creel@db/creel"),
+            ("sqlite:/var/lib/creel.db", "sqlite:/var/lib/creel.db"),
+        ] {
+            assert_eq!(mask_password(url), masked);
+        }
+    }
+
+    #[test]
+    fn the_database_is_in_the_data_directory_unless_said_otherwise() {
+        let mut config = Config { data_dir: "/d".into(), ..Config::default() };
+        assert_eq!(config.database_url(), "sqlite:/d/creel.db");
+        assert_eq!(config.sqlite_path(), Some("/d/creel.db".into()));
+        config.database = Some("sqlite:///x/y.db?mode=rwc".to_owned());
+        assert_eq!(config.sqlite_path(), Some("/x/y.db".into()));
+        config.database = Some("postgres://db/creel".to_owned());
+        assert_eq!(config.sqlite_path(), None);
+    }
+}

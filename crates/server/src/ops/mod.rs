@@ -1,0 +1,130 @@
+//! The operations of the API: one table from declaration to handler.
+//!
+//! # How to add a handler
+//!
+//! 1. Declare the operation in `spec/built.toml` and run `cargo run -p xtask -- gen-ops`; that makes
+//!    `creel_wire::ops::<resource>::<operation>` with `SPEC`, `Input` and `Output`.
+//! 2. Write `crates/server/src/ops/<resource>/<operation>.rs` with exactly this function, at most 80 lines:
+//!    ```ignore
+//!    use creel_control::access::Actor;
+//!    use creel_wire::error::ApiError;
+//!    use creel_wire::ops::office_site::create_simple_office_site::{Input, Output};
+//!
+//!    use crate::app::App;
+//!
+//!    pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
+//!        let site = app.office_sites.create(&actor, …).await.map_err(super::api_error)?;
+//!        Ok(Output { office_site_id: site.id.to_string(), … })
+//!    }
+//!    ```
+//!    It only translates: `Input` to the service's words, the service's answer to `Output`. Rules live in `control`.
+//! 3. Say `pub(crate) mod <operation>;` in `crates/server/src/ops/<resource>/mod.rs`. That file also holds the one
+//!    place that maps the resource's errors, `pub(crate) fn api_error(error: XError) -> ApiError`: a match over every
+//!    variant; for failures of ours [`internal`], for [`AccessError`] [`access_error`].
+//! 4. Add `<resource>::<operation>,` to the `operations!` table below, and `mod <resource>;` if it is the first of
+//!    its resource.
+//!
+//! What a handler may rely on: the caller is authenticated and the request is fresh; `Input` is inside its declared
+//! limits; `actor` names account, key, action, request id, nonce and ClientToken. What it must do: pass `actor` to the
+//! service, which calls [`Actor::audit`] first in its transaction if the operation changes anything. The RequestId is
+//! put into the answer by the dispatcher. A panic or [`HANDLER_DEADLINE`] passing answers `InternalError` or
+//! `ServiceUnavailable`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use creel_control::access::{AccessError, Actor};
+use creel_wire::error::{ApiError, ErrorCode};
+use creel_wire::ops::OpSpec;
+use creel_wire::params::Params;
+use futures_util::future::BoxFuture;
+
+use crate::app::App;
+
+/// Longest time a handler may take. Everything slower is a wish that reconciliation makes true.
+pub(crate) const HANDLER_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Runs one operation: decodes its input, calls its handler, encodes its output without RequestId.
+type Call = for<'a> fn(&'a App, Actor, &'a Params) -> BoxFuture<'a, Result<Bytes, ApiError>>;
+
+/// One built operation.
+pub(crate) struct Operation {
+    pub(crate) spec: &'static OpSpec,
+    pub(crate) call: Call,
+}
+
+macro_rules! operations {
+    ($($resource:ident::$operation:ident),* $(,)?) => {
+        /// Every built operation, in the order of the table in `ops/mod.rs`.
+        pub(crate) static OPERATIONS: &[Operation] = &[$({
+            use creel_wire::ops::$resource::$operation::{Input, SPEC};
+            fn call<'a>(app: &'a App, actor: Actor, params: &'a Params) -> BoxFuture<'a, Result<Bytes, ApiError>> {
+                Box::pin(async move {
+                    let input = Input::decode(params)?;
+                    encode(&$resource::$operation::handle(app, actor, input).await?)
+                })
+            }
+            Operation { spec: &SPEC, call }
+        }),*];
+    };
+}
+
+operations! {}
+
+/// The operation of this version and action, if it is built.
+pub(crate) fn find(version: &str, action: &str) -> Option<&'static Operation> {
+    OPERATIONS.iter().find(|operation| operation.spec.action == action && operation.spec.version == version)
+}
+
+/// A failure of ours: the client reads a general text, the chain of causes goes to the log.
+pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> ApiError {
+    tracing::error!(error = %chain(error), "an operation failed");
+    ApiError::new(
+        ErrorCode::INTERNAL_ERROR,
+        "The request failed because of an internal error. Try again; if it stays, give the RequestId to the operator.",
+    )
+}
+
+/// A store that is closing or busy is worth a second try by the caller; everything else is [`internal`].
+pub(crate) fn store_error(error: &creel_control::store::StoreError) -> ApiError {
+    if !error.is_retryable() {
+        return internal(error);
+    }
+    tracing::warn!(error = %chain(error), "the database could not serve an operation now");
+    ApiError::new(ErrorCode::SERVICE_UNAVAILABLE, "The service is not ready for this request now. Try again.")
+}
+
+/// What the rules about nonces and client tokens answer.
+pub(crate) fn access_error(error: &AccessError) -> ApiError {
+    match error {
+        AccessError::NonceUsed => nonce_used(),
+        AccessError::TokenReused => ApiError::new(
+            ErrorCode::IDEMPOTENT_PARAMETER_MISMATCH,
+            "The ClientToken was used before with other parameters. Use a new one for a new request.",
+        ),
+        AccessError::Store(error) => store_error(error),
+    }
+}
+
+/// The signature's nonce came before.
+pub(crate) fn nonce_used() -> ApiError {
+    ApiError::new(ErrorCode::NONCE_USED, "The signature nonce was used before. Sign each request with a new one.")
+}
+
+/// The texts of an error and its causes, outermost first, for one log line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// The output as a JSON object.
+#[cfg_attr(not(test), expect(dead_code, reason = "used by the table as soon as it holds an operation"))]
+fn encode<T: serde::Serialize>(output: &T) -> Result<Bytes, ApiError> {
+    serde_json::to_vec(output).map(Bytes::from).map_err(|error| internal(&error))
+}
