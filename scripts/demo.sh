@@ -10,15 +10,16 @@ server_pid="" echo_pid="" flow_pid="" stage="start" done_well=0 runtime=""
 data="" own_data=0
 
 # The guests and agents of this demo, by the kernel's list: a creel with its data folder among the arguments, or
-# anything whose home or state is below it. Not whoever merely reads a log there.
+# anything that has an agent's folder mounted (an agent sees its own at a fixed place). Not whoever reads a log there.
 demo_processes() {
-  local folder pid
+  local folder pid below
+  below="${data#"$(stat -c %m "$data")"}"
   for folder in /proc/[0-9]*; do
     pid="${folder#/proc/}"
     case " $$ $BASHPID $server_pid $echo_pid $flow_pid " in *" $pid "*) continue ;; esac
-    if tr '\0' '\n' 2>/dev/null <"$folder/environ" | grep -E '^(HOME|OPENCLAW_[A-Z_]+|HERMES_HOME)=' | grep -qF -- "=$data/"; then
+    if grep -qF -- " /${below#/}/" "$folder/mountinfo"; then
       echo "$pid"
-    elif tr '\0' '\n' 2>/dev/null <"$folder/cmdline" | { read -r name && [ "${name##*/}" = creel ] && grep -qF -- "$data/"; }; then
+    elif tr '\0' '\n' <"$folder/cmdline" | { read -r name && [ "${name##*/}" = creel ] && grep -qF -- "$data/"; }; then
       echo "$pid"
     fi
   done 2>/dev/null

@@ -68,18 +68,15 @@ class Process:
         self.environment = folder.joinpath("environ").read_bytes().decode(errors="replace")
         stat = folder.joinpath("stat").read_text().rsplit(")", 1)[1].split()
         self.state, self.started = stat[0], int(stat[19])
-        try:
-            self.cwd = os.readlink(folder / "cwd")
-        except OSError:
-            self.cwd = ""
+        # An agent sees its folder at a place of its own: which folder that is, its list of mounts tells.
+        self.mounts = folder.joinpath("mountinfo").read_text()
 
     @property
     def command(self) -> str:
         return " ".join(self.arguments)
 
     def belongs_to(self, data: Path) -> bool:
-        place = str(data)
-        return place in self.command or place in self.environment or self.cwd.startswith(place)
+        return any(data.name in text for text in (self.command, self.environment, self.mounts))
 
     def is_guest(self) -> bool:
         return os.path.basename(self.arguments[0]) == "creel" and "guest" in self.arguments[1:]
@@ -395,7 +392,14 @@ price = {{ input = "0.2", cached_input = "0.02", output = "1.2" }}
         return until(f"an answer to {invocation}", done, seconds, 0.2)
 
     def ledger(self, runtime: str) -> dict:
-        return self.own("DescribeLedgerEntries", RuntimeIds=[runtime])
+        """Every entry, newest page first, and the server's own total."""
+        entries, more = [], {}
+        while True:
+            page = self.own("DescribeLedgerEntries", RuntimeIds=[runtime], MaxResults=100, **more)
+            entries += page["Entries"]
+            if not page.get("NextToken"):
+                return {"Entries": entries, "TotalCredits": page["TotalCredits"]}
+            more = {"NextToken": page["NextToken"]}
 
     def office_site(self, name: str) -> str:
         request = ecd.CreateSimpleOfficeSiteRequest(region_id="cn-hangzhou", office_site_name=name)

@@ -105,14 +105,14 @@ def test_a_missing_parameter(server):
 @pytest.mark.parametrize(
     ("action", "query", "code"),
     [
-        ("CreateModelTemplate", {"BizType": "one"}, "InvalidBizType"),
-        ("CreateModelTemplate", {"BizType": "99999999999999999999"}, "InvalidBizType"),
         ("ListDesktopAgentRuntime", {"PageSize": "ten"}, "InvalidPageSize"),
+        ("ListDesktopAgentRuntime", {"PageSize": "99999999999999999999"}, "InvalidPageSize"),
+        ("CreateModelProviderTemplate", {"EnableWuyingProxy": "maybe"}, "InvalidEnableWuyingProxy"),
         ("ListDesktopAgentRuntime", {"IncludeRiskInfo": "maybe"}, "InvalidIncludeRiskInfo"),
     ],
 )
 def test_a_parameter_of_the_wrong_type(server, trace, action, query, code):
-    refused(server.caller.call(APPSTREAM, action, group(trace) | query), 400, code)
+    refused(server.caller.call(APPSTREAM, action, group(trace, ModelTemplateId="mt-0", ProviderName="bailian") | query), 400, code)
 
 
 def test_a_malformed_structure(server):

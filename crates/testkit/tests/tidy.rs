@@ -457,51 +457,40 @@ fn snake_case(name: &str) -> String {
     snake
 }
 
-/// Every name in `spec/built.toml`, wherever it stands there: as a key or as a text.
-fn built_names(value: &toml::Value, names: &mut BTreeSet<String>) {
-    match value {
-        toml::Value::String(text) => names.extend(text.split(|c: char| !c.is_alphanumeric()).map(snake_case)),
-        toml::Value::Array(items) => items.iter().for_each(|item| built_names(item, names)),
-        toml::Value::Table(table) => {
-            for (key, item) in table {
-                names.insert(snake_case(key));
-                built_names(item, names);
-            }
-        }
-        _ => {}
-    }
+/// `resource/operation` of every operation that `spec/built.toml` declares: `[spec]`, then `Action = "resource"`.
+fn declared_operations() -> BTreeSet<String> {
+    let text =
+        std::fs::read_to_string(ROOT.join("spec/built.toml")).expect("spec/built.toml lists the operations");
+    let specs: toml::Table = text.parse().expect("spec/built.toml is TOML");
+    let operations = specs.values().flat_map(|spec| spec.as_table().expect("a table of operations"));
+    operations
+        .map(|(action, resource)| {
+            format!("{}/{}", resource.as_str().expect("a resource"), snake_case(action))
+        })
+        .collect()
 }
 
 #[test]
-fn every_handler_is_declared() {
-    let handlers: Vec<&Text> = rust_sources()
-        .filter(|text| {
-            let rest = text.path.strip_prefix("crates/server/src/ops/");
-            rest.is_some_and(|rest| rest.matches('/').count() == 1 && !rest.ends_with("/mod.rs"))
-                && !text.is_test_code()
+fn every_operation_has_a_handler_and_every_handler_an_operation() {
+    let declared = declared_operations();
+    assert!(!declared.is_empty(), "spec/built.toml declares nothing");
+    let handlers: BTreeSet<String> = rust_sources()
+        .filter(|text| !text.is_test_code())
+        .filter_map(|text| text.path.strip_prefix("crates/server/src/ops/")?.strip_suffix(".rs"))
+        .filter(|path| {
+            path.matches('/').count() == 1 && !path.ends_with("/mod.rs") && !path.ends_with("/mod")
         })
+        .map(str::to_owned)
         .collect();
-    let list = ROOT.join("spec/built.toml");
-    if handlers.is_empty() {
-        assert!(
-            !list.exists(),
-            "spec/built.toml declares operations, and crates/server/src/ops has no handler of any"
-        );
-        return;
-    }
-    let text = std::fs::read_to_string(&list).expect("handlers exist, so spec/built.toml must declare them");
-    let mut names = BTreeSet::new();
-    built_names(&toml::Value::Table(text.parse().expect("spec/built.toml is TOML")), &mut names);
-    let found: Vec<String> = handlers
-        .iter()
-        .filter(|text| {
-            let file = text.path.rsplit('/').next().unwrap_or_default().trim_end_matches(".rs");
-            !names.contains(file)
-        })
-        .map(|text| text.path.clone())
-        .collect();
+    let missing: Vec<String> = declared.difference(&handlers).cloned().collect();
     none_found(
-        "a handler's file is named after its operation, which spec/built.toml lists; rename or declare:",
-        &found,
+        "spec/built.toml declares these; write crates/server/src/ops/<resource>/<operation>.rs:",
+        &missing,
     );
+    let stray: Vec<String> = handlers
+        .difference(&declared)
+        .filter(|path| path.rsplit('/').next().is_some_and(|file| file.contains('_')))
+        .cloned()
+        .collect();
+    none_found("a handler's file is named after an operation of spec/built.toml; rename or declare:", &stray);
 }
