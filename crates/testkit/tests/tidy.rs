@@ -494,3 +494,14 @@ fn every_operation_has_a_handler_and_every_handler_an_operation() {
         .collect();
     none_found("a handler's file is named after an operation of spec/built.toml; rename or declare:", &stray);
 }
+
+#[test]
+fn every_error_code_is_documented() {
+    let text = std::fs::read_to_string(ROOT.join("docs/api.md")).expect("docs/api.md is there");
+    let found: Vec<String> = creel_wire::error::ErrorCode::ALL
+        .iter()
+        .map(|code| format!("| {} | {} | ", code.0, code.1))
+        .filter(|row| !text.contains(row.as_str()))
+        .collect();
+    none_found("docs/api.md has a row for each error code, saying when; add these:", &found);
+}
