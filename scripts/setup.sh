@@ -96,7 +96,7 @@ npm_install() {
   rm -rf "$new" && mkdir -p "$new"
   printf '{"private": true}\n' >"$new/package.json"
   # Without install scripts: they would download from elsewhere, and OpenClaw works without them.
-  (cd "$new" && retry npm install --no-audit --no-fund --no-progress --ignore-scripts --loglevel=error "$2") ||
+  (cd "$new" && retry npm install --no-audit --no-fund --no-progress --ignore-scripts --loglevel=error "$2" >/dev/null) ||
     { rm -rf "$new"; die "npm could not install $2"; }
   rm -rf "$final" && mv "$new" "$final"
 }
