@@ -5,4 +5,7 @@ pub mod error;
 pub mod guest;
 pub mod id;
 pub mod money;
+pub mod ops;
+pub mod params;
+pub mod price;
 pub mod secret;
