@@ -6,9 +6,17 @@
 
 pub mod access;
 pub mod account;
+pub mod catalog;
 pub mod clock;
 pub mod driver;
+pub mod guest;
 pub mod id_gen;
+pub mod message;
+pub mod office_site;
+pub mod page;
+pub mod reconcile;
+pub mod runtime;
 pub mod secrets;
 pub mod store;
 pub mod tasks;
+pub mod virtual_key;

@@ -148,17 +148,16 @@ impl Db {
 
     /// Rows of a statement assembled by sea-query.
     pub async fn select(&self, statement: &SelectStatement) -> Result<Vec<Row>, StoreError> {
-        let (sql, params) = self.build(statement);
+        let (sql, params) = build(self.is_postgres(), statement);
         self.fetch_all(sql, params).await
     }
+}
 
-    fn build(&self, statement: &SelectStatement) -> (String, Vec<Value>) {
-        let (sql, values) = match self {
-            Db::Sqlite { .. } => statement.build(SqliteQueryBuilder),
-            Db::Postgres { .. } => statement.build(PostgresQueryBuilder),
-        };
-        (sql, values.into_iter().map(from_sea_query).collect())
-    }
+/// The text and parameters of a statement in the database's own dialect.
+pub(super) fn build(is_postgres: bool, statement: &SelectStatement) -> (String, Vec<Value>) {
+    let (sql, values) =
+        if is_postgres { statement.build(PostgresQueryBuilder) } else { statement.build(SqliteQueryBuilder) };
+    (sql, values.into_iter().map(from_sea_query).collect())
 }
 
 /// sea-query has many value types; ours are two, and nothing else is ever put into a statement.

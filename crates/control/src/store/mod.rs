@@ -7,9 +7,15 @@
 
 mod access;
 mod account;
+mod batch;
 mod db;
+mod guest;
+mod list;
 mod migrate;
+mod office_site;
+mod reconcile;
 mod row;
+mod runtime;
 mod topics;
 mod writer;
 
@@ -22,6 +28,7 @@ use crate::tasks::Tasks;
 pub use db::{Db, DbUrl};
 pub use row::{Row, Value, params};
 pub use topics::{Topic, Topics};
+pub(crate) use reconcile::Claim;
 pub use writer::Tx;
 
 /// Why the store failed. Constraint violations are told apart because services give them a meaning.

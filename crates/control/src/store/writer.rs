@@ -39,6 +39,12 @@ impl Tx {
         Ok(self.connection.fetch_all(sql.into(), params).await?.into_iter().next())
     }
 
+    /// Rows of a statement assembled by sea-query.
+    pub async fn select(&mut self, statement: &sea_query::SelectStatement) -> Result<Vec<Row>, StoreError> {
+        let (sql, params) = super::db::build(self.is_postgres(), statement);
+        self.fetch_all(sql, params).await
+    }
+
     /// Runs a statement; gives the number of rows it changed.
     pub async fn execute(&mut self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<u64, StoreError> {
         self.connection.execute(sql.into(), params).await

@@ -1,0 +1,229 @@
+//! Messages to agents. A message is a row until its guest has it and again when it has answered, so neither a
+//! restart of the server nor a broken link loses one.
+
+use creel_wire::guest::{InvocationOutcome, InvocationRequest};
+use creel_wire::id::{AccountId, InvocationId, RuntimeId};
+
+use crate::access::{AccessError, Actor};
+use crate::id_gen::IdGen;
+use crate::page::{Cursor, Page};
+use crate::runtime::{RuntimeError, Runtimes, SandboxStatus};
+use crate::store::{Store, StoreError, Topic};
+
+/// How long an agent has for its answer, in milliseconds: a first turn takes up to half a minute, tools far longer.
+pub const ANSWER_MS_MAX: i64 = 10 * 60_000;
+/// Characters of an answer that are kept at the most.
+const REPLY_CHARS_MAX: usize = 200_000;
+
+/// How far an invocation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvocationStatus {
+    /// Not at the guest yet.
+    Pending,
+    /// At the guest.
+    Running,
+    Succeeded,
+    Failed,
+}
+
+impl InvocationStatus {
+    const ALL: [Self; 4] = [Self::Pending, Self::Running, Self::Succeeded, Self::Failed];
+
+    /// The word that the API and the store use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+        }
+    }
+
+    /// The status of a word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+}
+
+/// One message and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    pub id: InvocationId,
+    pub account_id: AccountId,
+    pub runtime_id: RuntimeId,
+    pub session_key: String,
+    pub message: String,
+    pub status: InvocationStatus,
+    pub reply: Option<String>,
+    pub error_message: Option<String>,
+    pub created_at_ms: i64,
+    pub deadline_ms: i64,
+    pub finished_at_ms: Option<i64>,
+}
+
+/// Why a message operation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum MessageError {
+    #[error("runtime {id} is {status}, so its agent cannot be reached")]
+    NotRunning { id: RuntimeId, status: &'static str },
+    #[error("finding the runtime of a message")]
+    Runtime(#[source] RuntimeError),
+    #[error("recording the request")]
+    Access(#[from] AccessError),
+    #[error("reading or writing messages")]
+    Store(#[from] StoreError),
+}
+
+/// Messages to agents.
+#[derive(Debug, Clone)]
+pub struct Messages {
+    store: Store,
+    ids: IdGen,
+    runtimes: Runtimes,
+}
+
+impl Messages {
+    /// Over a store.
+    pub fn new(store: Store, ids: IdGen, runtimes: Runtimes) -> Self {
+        Self { store, ids, runtimes }
+    }
+
+    /// Records a message for an agent whose sandbox runs; its answer is read with [`Messages::list`].
+    pub async fn send(
+        &self,
+        actor: Actor,
+        runtime_id: &str,
+        session_key: String,
+        message: String,
+    ) -> Result<InvocationId, MessageError> {
+        let view = self.runtimes.get(&actor.account_id, runtime_id).await.map_err(MessageError::Runtime)?;
+        if !matches!(view.runtime.sandbox, SandboxStatus::Running | SandboxStatus::Starting) {
+            let status = view.runtime.sandbox.as_str();
+            return Err(MessageError::NotRunning { id: view.runtime.id, status });
+        }
+        let now_ms = self.store.clock().now_ms();
+        let invocation = Invocation {
+            id: self.ids.invocation(),
+            account_id: actor.account_id.clone(),
+            runtime_id: view.runtime.id,
+            session_key,
+            message,
+            status: InvocationStatus::Pending,
+            reply: None,
+            error_message: None,
+            created_at_ms: now_ms,
+            deadline_ms: now_ms + ANSWER_MS_MAX,
+            finished_at_ms: None,
+        };
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    if let Some(id) = actor.replayed(tx).await? {
+                        return Ok(id);
+                    }
+                    let resources = [invocation.runtime_id.as_str(), invocation.id.as_str()];
+                    actor.audit(tx, &resources, now_ms).await?;
+                    tx.insert_invocation(&invocation).await?;
+                    actor.remember(tx, &invocation.id, now_ms).await?;
+                    tx.raise(Topic::Guest).await?;
+                    Ok(invocation.id)
+                })
+            })
+            .await
+    }
+
+    /// Messages of an account, newest first: by id, of one runtime, or all.
+    pub async fn list(
+        &self,
+        account_id: &AccountId,
+        ids: &[String],
+        runtime_id: Option<&str>,
+        after: Option<Cursor>,
+        limit: i64,
+    ) -> Result<Page<Invocation>, MessageError> {
+        let runtime_id = match runtime_id {
+            None => None,
+            Some(id) => {
+                let view = self.runtimes.get(account_id, id).await.map_err(MessageError::Runtime)?;
+                Some(view.runtime.id)
+            }
+        };
+        let mut items = self
+            .store
+            .list_invocations(account_id, ids, runtime_id.as_ref(), after.as_ref(), limit + 1)
+            .await?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items
+            .last()
+            .filter(|_| more)
+            .map(|last| Cursor { key: last.created_at_ms, id: last.id.to_string() });
+        Ok(Page { items, total: 0, next })
+    }
+
+    /// What a guest has to be sent, oldest first. On a new link (`resend`) also what it had when the old one broke:
+    /// guests know an invocation they already have by its id.
+    pub async fn to_send(&self, runtime_id: &RuntimeId, resend: bool) -> Result<Vec<Invocation>, MessageError> {
+        Ok(self.store.invocations_to_send(runtime_id, resend, 100).await?)
+    }
+
+    /// An invocation is on its way to its guest.
+    pub async fn mark_sent(&self, id: &InvocationId) -> Result<(), MessageError> {
+        let now_ms = self.store.clock().now_ms();
+        let id = id.clone();
+        self.store
+            .write(move |tx| Box::pin(async move { Ok(tx.set_invocation_sent(&id, now_ms).await?) }))
+            .await
+    }
+
+    /// Records an outcome from the guest of this runtime; only the first counts.
+    pub async fn finish(
+        &self,
+        runtime_id: &RuntimeId,
+        id: &InvocationId,
+        outcome: InvocationOutcome,
+    ) -> Result<(), MessageError> {
+        let now_ms = self.store.clock().now_ms();
+        let (id, runtime_id) = (id.clone(), runtime_id.clone());
+        let (reply, error) = match outcome {
+            InvocationOutcome::Replied { text } => (Some(truncated(text)), None),
+            InvocationOutcome::Failed { message } => (None, Some(truncated(message))),
+        };
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let (reply, error) = (reply.as_deref(), error.as_deref());
+                    Ok(tx.finish_invocation(&id, &runtime_id, reply, error, now_ms).await?)
+                })
+            })
+            .await
+    }
+
+    /// Fails messages whose time is over.
+    pub async fn expire(&self) -> Result<u64, MessageError> {
+        let now_ms = self.store.clock().now_ms();
+        self.store.write(move |tx| Box::pin(async move { Ok(tx.expire_invocations(now_ms).await?) })).await
+    }
+}
+
+impl Invocation {
+    /// The message as a guest is sent it, with the time that is left.
+    pub fn to_wire(&self, now_ms: i64) -> creel_wire::guest::Invocation {
+        creel_wire::guest::Invocation {
+            id: self.id.clone(),
+            request: InvocationRequest::Chat {
+                session: self.session_key.clone(),
+                message: self.message.clone(),
+            },
+            timeout_ms: u64::try_from(self.deadline_ms - now_ms).unwrap_or(0),
+        }
+    }
+}
+
+fn truncated(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(REPLY_CHARS_MAX) {
+        text.truncate(end);
+    }
+    text
+}

@@ -1,0 +1,235 @@
+//! Making runtimes: one request, one transaction, all of them or none.
+
+use creel_wire::id::{ResourceGroupId, RuntimeId};
+
+use super::{Power, Runtime, RuntimeAttributes, RuntimeError, Runtimes, SandboxStatus};
+use crate::access::Actor;
+use crate::catalog::{self, Bundle, DesktopType, Image, OsType};
+use crate::store::Tx;
+
+/// Runtimes in one request at the most; the provider's documented limit.
+const AMOUNT_MAX: i64 = 300;
+/// Characters of a name at the most; the provider's documented limit.
+const NAME_CHARS_MAX: usize = 64;
+
+/// How users are given to the runtimes of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AssignMode {
+    /// Each runtime is given to all users.
+    #[default]
+    All,
+    /// The runtimes are dealt out, each to one user.
+    PerUser,
+}
+
+/// Runtimes that are alike.
+#[derive(Debug, Clone, Default)]
+pub struct RuntimeBatch {
+    /// Names image and size at once.
+    pub bundle_id: Option<String>,
+    pub image_id: Option<String>,
+    pub desktop_type: Option<String>,
+    pub amount: i64,
+    pub name: Option<String>,
+    pub users: Vec<String>,
+}
+
+/// A request for runtimes.
+#[derive(Debug, Clone, Default)]
+pub struct CreateRuntimes {
+    pub region_id: String,
+    pub office_site_id: String,
+    pub batches: Vec<RuntimeBatch>,
+    pub assign_mode: AssignMode,
+    /// Names of a batch of several always end in a number; this asks for one even on a single runtime.
+    pub name_suffix: bool,
+    pub charge_type: String,
+    pub resource_group_id: Option<String>,
+    pub tags: Vec<(String, String)>,
+    /// Whole credits that each runtime may spend a month from a pack of its own.
+    pub monthly_credits: Option<i64>,
+    pub attributes: RuntimeAttributes,
+}
+
+/// What a batch is made from.
+struct Source {
+    image: &'static Image,
+    desktop_type: &'static DesktopType,
+    bundle: Option<&'static Bundle>,
+}
+
+/// A runtime to be written, with its users.
+struct Planned {
+    runtime: Runtime,
+    users: Vec<String>,
+}
+
+impl Runtimes {
+    /// Records the wish for new runtimes and gives their ids. With a ClientToken that was used before for the same
+    /// request, gives the ids of then.
+    pub async fn create(&self, actor: Actor, request: CreateRuntimes) -> Result<Vec<RuntimeId>, RuntimeError> {
+        let planned = self.plan(&actor, &request)?;
+        let now_ms = self.store.clock().now_ms();
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    if let Some(made) = actor.replayed(tx).await? {
+                        return Ok(made);
+                    }
+                    let made: Vec<RuntimeId> = planned.iter().map(|p| p.runtime.id.clone()).collect();
+                    let names: Vec<&str> = made.iter().map(RuntimeId::as_str).collect();
+                    actor.audit(tx, &names, now_ms).await?;
+                    insert(tx, &planned, &request.tags, now_ms).await?;
+                    actor.remember(tx, &made, now_ms).await?;
+                    Ok(made)
+                })
+            })
+            .await
+    }
+
+    fn plan(&self, actor: &Actor, request: &CreateRuntimes) -> Result<Vec<Planned>, RuntimeError> {
+        if let Some(group) = &request.resource_group_id {
+            // Resource groups are not built yet, so no id can name one.
+            return Err(RuntimeError::ResourceGroupNotFound(group.clone()));
+        }
+        if request.monthly_credits.is_some_and(|credits| credits <= 0) {
+            return Err(RuntimeError::MonthlyCredits);
+        }
+        let total: i64 = request.batches.iter().map(|batch| batch.amount).sum();
+        if request.batches.iter().any(|batch| batch.amount < 1) || !(1..=AMOUNT_MAX).contains(&total) {
+            return Err(RuntimeError::Amount(total));
+        }
+        let mut planned = Vec::new();
+        for batch in &request.batches {
+            check_users(batch, request.assign_mode)?;
+            let source = source(batch)?;
+            for index in 0..batch.amount {
+                let runtime = self.runtime(actor, request, batch, &source, index)?;
+                planned.push(Planned { users: users_of(batch, request.assign_mode, index), runtime });
+            }
+        }
+        Ok(planned)
+    }
+
+    fn runtime(
+        &self,
+        actor: &Actor,
+        request: &CreateRuntimes,
+        batch: &RuntimeBatch,
+        source: &Source,
+        index: i64,
+    ) -> Result<Runtime, RuntimeError> {
+        let id = self.ids.runtime();
+        let is_jvs = source.bundle.is_some_and(|bundle| bundle.is_jvs);
+        let runs_here = source.image.os_type == OsType::Linux;
+        let reason = if runs_here { "" } else { "no host that can run Windows has joined yet" };
+        let office_site_id = request
+            .office_site_id
+            .parse()
+            .map_err(|_| RuntimeError::OfficeSiteNotFound(request.office_site_id.clone()))?;
+        Ok(Runtime {
+            account_id: actor.account_id.clone(),
+            region_id: request.region_id.clone(),
+            jvs_id: is_jvs.then(|| self.ids.jvs()),
+            name: name_of(batch, request.name_suffix, index, &id)?,
+            host_name: id.as_str().to_owned(),
+            office_site_id,
+            image_id: source.image.id.to_owned(),
+            bundle_id: source.bundle.map(|bundle| bundle.id.to_owned()),
+            desktop_type: source.desktop_type.id.to_owned(),
+            os_type: source.image.os_type.as_str().to_owned(),
+            agent_provider: source.image.agent_provider,
+            agent_platform: if is_jvs { "ENTERPRISE_JVS" } else { "ENTERPRISE" }.to_owned(),
+            charge_type: request.charge_type.clone(),
+            resource_group_id: None::<ResourceGroupId>,
+            model_group_id: None,
+            attributes: request.attributes.clone(),
+            power: Power::Running,
+            boot_generation: 1,
+            generation: 1,
+            sandbox: SandboxStatus::Pending,
+            reason: reason.to_owned(),
+            created_at_ms: self.store.clock().now_ms(),
+            started_at_ms: None,
+            deleted_at_ms: None,
+            id,
+        })
+    }
+}
+
+async fn insert(
+    tx: &mut Tx,
+    planned: &[Planned],
+    tags: &[(String, String)],
+    now_ms: i64,
+) -> Result<(), RuntimeError> {
+    let Some(first) = planned.first() else { return Ok(()) };
+    let site = &first.runtime;
+    if !tx.office_site_exists(&site.account_id, &site.region_id, &site.office_site_id).await? {
+        return Err(RuntimeError::OfficeSiteNotFound(site.office_site_id.to_string()));
+    }
+    let runtimes: Vec<&Runtime> = planned.iter().map(|p| &p.runtime).collect();
+    tx.insert_runtimes(&runtimes).await?;
+    let users: Vec<(&Runtime, &str)> =
+        planned.iter().flat_map(|p| p.users.iter().map(|user| (&p.runtime, user.as_str()))).collect();
+    tx.insert_runtime_users(&users).await?;
+    tx.insert_runtime_tags(&runtimes, tags).await?;
+    for runtime in &runtimes {
+        tx.wake(&runtime.id, now_ms).await?;
+    }
+    Ok(())
+}
+
+fn source(batch: &RuntimeBatch) -> Result<Source, RuntimeError> {
+    let bundle = match &batch.bundle_id {
+        Some(id) => Some(catalog::find_bundle(id).ok_or_else(|| RuntimeError::BundleNotFound(id.clone()))?),
+        None => None,
+    };
+    let image_id = batch.image_id.as_deref().or(bundle.map(|b| b.image_id)).ok_or(RuntimeError::NothingToMake)?;
+    let image =
+        catalog::find_image(image_id).ok_or_else(|| RuntimeError::ImageNotFound(image_id.to_owned()))?;
+    let type_id = batch
+        .desktop_type
+        .as_deref()
+        .or(bundle.map(|b| b.desktop_type))
+        .ok_or_else(|| RuntimeError::DesktopTypeNotFound(String::new()))?;
+    let desktop_type = catalog::find_desktop_type(type_id)
+        .ok_or_else(|| RuntimeError::DesktopTypeNotFound(type_id.to_owned()))?;
+    Ok(Source { image, desktop_type, bundle })
+}
+
+fn check_users(batch: &RuntimeBatch, mode: AssignMode) -> Result<(), RuntimeError> {
+    let valid = |user: &&String| {
+        (1..=64).contains(&user.len())
+            && user.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'@'))
+    };
+    if let Some(user) = batch.users.iter().find(|user| !valid(user)) {
+        return Err(RuntimeError::User(user.clone()));
+    }
+    let users = batch.users.len();
+    let uneven = i64::try_from(users).map_or(true, |n| n > 0 && batch.amount % n != 0);
+    if mode == AssignMode::PerUser && uneven {
+        return Err(RuntimeError::AmountNotTimesOfUsers { amount: batch.amount, users });
+    }
+    Ok(())
+}
+
+fn users_of(batch: &RuntimeBatch, mode: AssignMode, index: i64) -> Vec<String> {
+    match mode {
+        AssignMode::All => batch.users.clone(),
+        AssignMode::PerUser => {
+            let turn = usize::try_from(index).unwrap_or(0) % batch.users.len().max(1);
+            batch.users.get(turn).cloned().into_iter().collect()
+        }
+    }
+}
+
+/// The given name, numbered from 0001 where a batch has several; without a name, the id.
+fn name_of(batch: &RuntimeBatch, suffix: bool, index: i64, id: &RuntimeId) -> Result<String, RuntimeError> {
+    let Some(name) = &batch.name else { return Ok(id.to_string()) };
+    let name = if batch.amount > 1 || suffix { format!("{name}{:04}", index + 1) } else { name.clone() };
+    if !(1..=NAME_CHARS_MAX).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+        return Err(RuntimeError::Name);
+    }
+    Ok(name)
+}

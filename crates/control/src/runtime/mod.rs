@@ -1,0 +1,307 @@
+//! Runtimes: the sandboxes that agents live in (desktops, in the provider's words). A change here records a wish;
+//! `reconcile` makes it true.
+
+mod create;
+mod view;
+
+use std::collections::HashMap;
+
+use creel_wire::guest::AgentProvider;
+use creel_wire::id::{AccountId, JvsId, ModelGroupId, OfficeSiteId, ResourceGroupId, RuntimeId};
+use serde::{Deserialize, Serialize};
+
+pub use create::{AssignMode, CreateRuntimes, RuntimeBatch};
+pub use view::{Observed, RuntimeFilter, RuntimeView};
+
+use crate::access::{AccessError, Actor};
+use crate::id_gen::IdGen;
+use crate::page::{Cursor, Page, PageNumber};
+use crate::store::{Store, StoreError, Topic};
+
+/// What an administrator wants of a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Power {
+    Running,
+    Stopped,
+}
+
+/// What a sandbox is, as reconciliation last saw or made it; the API's DesktopStatus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SandboxStatus {
+    /// Not made yet; `reason` says what it waits for when that is not just its turn.
+    Pending,
+    /// Its guest was started and has not linked yet.
+    Starting,
+    Running,
+    Stopping,
+    Stopped,
+}
+
+macro_rules! text_enum {
+    ($kind:ident: $($name:ident),+) => {
+        impl $kind {
+            /// The word that the API and the store use.
+            pub fn as_str(self) -> &'static str {
+                match self { $($kind::$name => stringify!($name)),+ }
+            }
+        }
+        impl std::str::FromStr for $kind {
+            type Err = ();
+            fn from_str(text: &str) -> Result<Self, ()> {
+                match text { $(stringify!($name) => Ok($kind::$name),)+ _ => Err(()) }
+            }
+        }
+    };
+}
+text_enum!(Power: Running, Stopped);
+text_enum!(SandboxStatus: Pending, Starting, Running, Stopping, Stopped);
+
+/// What the caller said of a runtime and reads back; nothing here changes what Creel does.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RuntimeAttributes {
+    pub policy_group_id: Option<String>,
+    pub sub_pay_type: Option<String>,
+    pub system_disk_size_gib: Option<i64>,
+    pub data_disk_size_gib: Option<i64>,
+}
+
+/// A runtime's wish and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Runtime {
+    pub id: RuntimeId,
+    pub account_id: AccountId,
+    pub region_id: String,
+    pub jvs_id: Option<JvsId>,
+    pub name: String,
+    pub host_name: String,
+    pub office_site_id: OfficeSiteId,
+    pub image_id: String,
+    pub bundle_id: Option<String>,
+    pub desktop_type: String,
+    pub os_type: String,
+    pub agent_provider: AgentProvider,
+    /// `ENTERPRISE` or `ENTERPRISE_JVS`.
+    pub agent_platform: String,
+    /// `PostPaid` or `PrePaid`; echoed.
+    pub charge_type: String,
+    pub resource_group_id: Option<ResourceGroupId>,
+    pub model_group_id: Option<ModelGroupId>,
+    pub attributes: RuntimeAttributes,
+    pub power: Power,
+    pub boot_generation: i64,
+    pub generation: i64,
+    pub sandbox: SandboxStatus,
+    pub reason: String,
+    pub created_at_ms: i64,
+    pub started_at_ms: Option<i64>,
+    pub deleted_at_ms: Option<i64>,
+}
+
+/// The word for an agent provider on the wire and in the store.
+pub fn provider_word(provider: AgentProvider) -> &'static str {
+    match provider {
+        AgentProvider::OpenClaw => "OpenClaw",
+        AgentProvider::HermesAgent => "HermesAgent",
+    }
+}
+
+/// The agent provider of a word.
+pub fn provider_from_word(word: &str) -> Option<AgentProvider> {
+    [AgentProvider::OpenClaw, AgentProvider::HermesAgent].into_iter().find(|p| provider_word(*p) == word)
+}
+
+/// One number for everything that decides an agent's desired state, growing with each change: the runtime's own
+/// generation and, below it, the revision of its model group. Stays below 2^53 for every client language.
+pub fn wish_generation(runtime_generation: i64, group_revision: i64) -> i64 {
+    const REVISIONS: i64 = 1_000_000_000;
+    runtime_generation.saturating_mul(REVISIONS).saturating_add(group_revision.min(REVISIONS - 1))
+}
+
+/// What to do with the power of runtimes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PowerChange {
+    Start,
+    Stop,
+    Reboot,
+}
+
+/// Why a runtime operation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    #[error("no runtime {0} in this account")]
+    NotFound(String),
+    #[error("runtime {id} is {status}, which cannot be rebooted")]
+    NotRunning { id: RuntimeId, status: &'static str },
+    #[error("no office site {0} in this account and region")]
+    OfficeSiteNotFound(String),
+    #[error("no bundle {0}")]
+    BundleNotFound(String),
+    #[error("no image {0}")]
+    ImageNotFound(String),
+    #[error("no desktop type {0}")]
+    DesktopTypeNotFound(String),
+    #[error("neither a bundle nor an image is named")]
+    NothingToMake,
+    #[error("{0} runtimes in one request, which is not between 1 and 300")]
+    Amount(i64),
+    #[error("{amount} runtimes cannot be shared evenly by {users} users")]
+    AmountNotTimesOfUsers { amount: i64, users: usize },
+    #[error("the name of a runtime must have 1 to 64 characters")]
+    Name,
+    #[error("{0:?} is not a user id")]
+    User(String),
+    #[error("no resource group {0} in this account")]
+    ResourceGroupNotFound(String),
+    #[error("monthly credits must be positive")]
+    MonthlyCredits,
+    #[error("recording the request")]
+    Access(#[from] AccessError),
+    #[error("reading or writing runtimes")]
+    Store(#[from] StoreError),
+}
+
+/// Runtimes.
+#[derive(Debug, Clone)]
+pub struct Runtimes {
+    store: Store,
+    ids: IdGen,
+}
+
+impl Runtimes {
+    /// Over a store.
+    pub fn new(store: Store, ids: IdGen) -> Self {
+        Self { store, ids }
+    }
+
+    /// One page by number, newest first, and how many match.
+    pub async fn list(
+        &self,
+        account_id: &AccountId,
+        filter: &RuntimeFilter,
+        page: PageNumber,
+    ) -> Result<(Vec<RuntimeView>, i64), RuntimeError> {
+        let now_ms = self.store.clock().now_ms();
+        let items = self.store.list_runtimes(account_id, filter, None, page.offset(), page.size, now_ms).await?;
+        let total = self.store.count_runtimes(account_id, filter, now_ms).await?;
+        Ok((items, total))
+    }
+
+    /// One page by cursor, newest first, and how many match.
+    pub async fn list_after(
+        &self,
+        account_id: &AccountId,
+        filter: &RuntimeFilter,
+        after: Option<Cursor>,
+        limit: i64,
+    ) -> Result<Page<RuntimeView>, RuntimeError> {
+        let now_ms = self.store.clock().now_ms();
+        let mut items = self.store.list_runtimes(account_id, filter, after.as_ref(), 0, limit + 1, now_ms).await?;
+        let total = self.store.count_runtimes(account_id, filter, now_ms).await?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(|view| Cursor {
+            key: view.runtime.created_at_ms,
+            id: view.runtime.id.to_string(),
+        });
+        Ok(Page { items, total, next })
+    }
+
+    /// The runtime that an `ecd-…` or `jvs-…` id names in this account.
+    pub async fn get(&self, account_id: &AccountId, id: &str) -> Result<RuntimeView, RuntimeError> {
+        let filter = RuntimeFilter { ids: vec![id.to_owned()], ..RuntimeFilter::default() };
+        let page = self.list_after(account_id, &filter, None, 1).await?;
+        page.items.into_iter().next().ok_or_else(|| RuntimeError::NotFound(id.to_owned()))
+    }
+
+    /// Starts, stops or reboots runtimes: all of them, or none if one does not exist or cannot.
+    pub async fn set_power(&self, actor: Actor, ids: Vec<String>, change: PowerChange) -> Result<(), RuntimeError> {
+        let now_ms = self.store.clock().now_ms();
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let runtimes = tx.lock_runtimes(&actor.account_id, &ids).await?;
+                    check_all_found(&ids, &runtimes)?;
+                    audit(&actor, tx, &runtimes, now_ms).await?;
+                    for runtime in &runtimes {
+                        let (power, boots) = match (change, runtime.power) {
+                            (PowerChange::Start, Power::Stopped) => (Power::Running, 1),
+                            (PowerChange::Start, Power::Running) => (Power::Running, 0),
+                            (PowerChange::Stop, _) => (Power::Stopped, 0),
+                            (PowerChange::Reboot, Power::Running) => (Power::Running, 1),
+                            (PowerChange::Reboot, Power::Stopped) => {
+                                return Err(RuntimeError::NotRunning {
+                                    id: runtime.id.clone(),
+                                    status: runtime.sandbox.as_str(),
+                                });
+                            }
+                        };
+                        tx.set_runtime_power(&runtime.id, power, runtime.boot_generation + boots).await?;
+                        tx.wake(&runtime.id, now_ms).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Deletes runtimes, their agents and homes: all of them, or none if one does not exist.
+    pub async fn delete(&self, actor: Actor, ids: Vec<String>) -> Result<(), RuntimeError> {
+        let now_ms = self.store.clock().now_ms();
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let runtimes = tx.lock_runtimes(&actor.account_id, &ids).await?;
+                    check_all_found(&ids, &runtimes)?;
+                    audit(&actor, tx, &runtimes, now_ms).await?;
+                    for runtime in &runtimes {
+                        tx.delete_runtime(&runtime.id, now_ms).await?;
+                        tx.revoke_virtual_keys(&runtime.id, now_ms).await?;
+                        tx.wake(&runtime.id, now_ms).await?;
+                    }
+                    tx.raise(Topic::Directory).await?;
+                    tx.raise(Topic::Guest).await?;
+                    Ok(())
+                })
+            })
+            .await
+    }
+}
+
+/// Names the first id that matched no runtime, so that the caller can mend the list.
+fn check_all_found(ids: &[String], runtimes: &[Runtime]) -> Result<(), RuntimeError> {
+    let mut known: HashMap<&str, ()> = HashMap::new();
+    for runtime in runtimes {
+        known.insert(runtime.id.as_str(), ());
+        if let Some(jvs_id) = &runtime.jvs_id {
+            known.insert(jvs_id.as_str(), ());
+        }
+    }
+    match ids.iter().find(|id| !known.contains_key(id.as_str())) {
+        Some(id) => Err(RuntimeError::NotFound(id.clone())),
+        None => Ok(()),
+    }
+}
+
+async fn audit(
+    actor: &Actor,
+    tx: &mut crate::store::Tx,
+    runtimes: &[Runtime],
+    now_ms: i64,
+) -> Result<(), AccessError> {
+    let ids: Vec<&str> = runtimes.iter().map(|runtime| runtime.id.as_str()).collect();
+    actor.audit(tx, &ids, now_ms).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wish_generation_grows_with_either_part() {
+        let first = wish_generation(1, 50);
+        assert!(wish_generation(1, 51) > first);
+        assert!(wish_generation(2, 0) > wish_generation(1, 999_999_999));
+        assert!(wish_generation(9_000_000, 999_999_999) < (1 << 53));
+    }
+}

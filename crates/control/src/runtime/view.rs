@@ -1,0 +1,80 @@
+//! What lists of runtimes show, and what they can be filtered by.
+
+use creel_wire::guest::AgentStatus;
+
+use super::Runtime;
+
+/// What the guest last reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    pub agent_version: Option<String>,
+    pub agent_starts: i64,
+    pub memory_limited: bool,
+    pub agent_error: Option<String>,
+    pub receipt_desired: i64,
+    pub receipt_observed: i64,
+    pub receipt_error: Option<String>,
+    pub applied_models: String,
+    pub observed_at_ms: i64,
+}
+
+/// A runtime with everything that a list shows beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeView {
+    pub runtime: Runtime,
+    pub office_site_name: String,
+    pub model_group_name: Option<String>,
+    /// 0 while no model group is effective.
+    pub model_group_revision: i64,
+    /// The status of the agent as the API shows it: what the guest says while it can be heard.
+    pub agent_status: AgentStatus,
+    /// Whether a live replica holds the guest's link.
+    pub guest_online: bool,
+    pub observed: Option<Observed>,
+    pub users: Vec<String>,
+    pub tags: Vec<(String, String)>,
+}
+
+impl RuntimeView {
+    /// The generation that the guest should confirm.
+    pub fn wish_generation(&self) -> i64 {
+        super::wish_generation(self.runtime.generation, self.model_group_revision)
+    }
+
+    /// Whether the guest has confirmed everything that is wished.
+    pub fn is_applied(&self) -> bool {
+        self.observed.as_ref().is_some_and(|seen| seen.receipt_observed >= self.wish_generation())
+    }
+}
+
+/// Filters of every list of runtimes; an absent one filters nothing, several in one list mean any of them.
+#[derive(Debug, Clone, Default)]
+pub struct RuntimeFilter {
+    /// `ecd-…` or `jvs-…`.
+    pub ids: Vec<String>,
+    pub region_id: Option<String>,
+    pub names: Vec<String>,
+    pub sandbox_statuses: Vec<String>,
+    /// Include deleted runtimes: only where the caller asks for the status Deleted.
+    pub deleted: bool,
+    pub office_site_id: Option<String>,
+    pub office_site_name: Option<String>,
+    pub resource_group_id: Option<String>,
+    pub agent_providers: Vec<String>,
+    pub agent_platforms: Vec<String>,
+    pub agent_statuses: Vec<String>,
+    /// `2026.9.6` or `OpenClaw 2026.9.6`.
+    pub agent_versions: Vec<String>,
+    pub has_user: Option<bool>,
+    pub users: Vec<String>,
+    pub excluded_users: Vec<String>,
+    pub has_model_group: Option<bool>,
+    pub model_group_id: Option<String>,
+    pub image_ids: Vec<String>,
+    pub desktop_type: Option<String>,
+    pub charge_type: Option<String>,
+    pub os_types: Vec<String>,
+    pub tags: Vec<(String, Option<String>)>,
+    /// Set where a filter asks for something that no runtime can have in this version.
+    pub nothing: bool,
+}
