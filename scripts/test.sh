@@ -45,7 +45,7 @@ rust_tests() {
 binary() { cargo build --locked -p creel; }
 
 python_tests() {
-  CREEL_BIN="$REPO_DIR/target/debug/creel" "$VENV_DIR/bin/python" -m pytest tests -q --durations=5
+  CREEL_BIN="$REPO_DIR/target/debug/creel" "$VENV_DIR/bin/python" -m pytest tests -q -p no:cacheprovider --durations=5
 }
 
 scripts_parse() {
