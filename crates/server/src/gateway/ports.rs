@@ -1,0 +1,345 @@
+//! What the gateway needs of the rest of the house: who may call what ([`Directory`]) and who pays ([`Billing`]).
+//!
+//! Both are looked at on every call, so both answer from memory.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwapOption;
+use creel_llm::openai::chat::OutputField;
+use creel_llm::price::RateCard;
+use creel_llm::usage::Usage;
+use creel_wire::id::{AccountId, CallId, ProviderId, RuntimeId};
+use creel_wire::money::Micros;
+use creel_wire::secret::Secret;
+use http::{HeaderValue, Uri};
+use sha2::{Digest, Sha256};
+
+/// SHA-256 of a virtual key: all that the store and this process keep of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyHash([u8; 32]);
+
+impl KeyHash {
+    /// The hash of a key as it stands behind `Bearer`.
+    pub fn of(key: &str) -> Self {
+        Self(Sha256::digest(key.as_bytes()).into())
+    }
+
+    /// A hash that was stored as bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// A hash that was stored as 64 hexadecimal digits; `None` for any other text.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+}
+
+/// Who holds a virtual key; decides how refusals are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// The agent itself: a refusal is a text of the assistant, which the agent shows to its person.
+    Agent,
+    /// A person's program: a refusal is an HTTP error.
+    Person,
+}
+
+/// What one virtual key opens.
+#[derive(Debug)]
+pub struct AgentAccess {
+    /// Whose runtime it is.
+    pub account: AccountId,
+    /// The runtime that is billed and whose quota counts.
+    pub runtime: RuntimeId,
+    /// Who holds the key.
+    pub key_kind: KeyKind,
+    /// The effective model group, the resource group's before the runtime's own; `None` where none is bound.
+    pub group: Option<Arc<Group>>,
+}
+
+/// A model of a provider.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// The name that agents use and that upstreams know.
+    pub code: Arc<str>,
+    /// Most output tokens that the model gives, if known.
+    pub output_tokens_max: Option<u64>,
+    /// What its tokens cost; without one a billed call is refused.
+    pub card: Option<RateCard>,
+}
+
+/// A provider with its upstream.
+#[derive(Debug)]
+pub struct Provider {
+    /// For ledger entries.
+    pub id: ProviderId,
+    /// Unique in its group; the first part of `provider/code`.
+    pub name: Arc<str>,
+    /// Where chat completions go.
+    pub upstream: Upstream,
+    /// Calls are paid in credits.
+    pub billed: bool,
+    /// In the order in which they are listed.
+    pub models: Vec<Model>,
+}
+
+/// An address of the `openai-completions` kind, and its key.
+#[derive(Debug)]
+pub struct Upstream {
+    /// `<base>/chat/completions`.
+    pub chat_uri: Uri,
+    /// The member that sets an output limit where the request has none.
+    pub output_field: OutputField,
+    /// The real key.
+    pub key: UpstreamKey,
+}
+
+/// A base URL that cannot be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an http or https address")]
+pub struct BadBaseUrl;
+
+impl Upstream {
+    /// From the provider's base URL, such as `https://host/v1`, with or without a slash at its end.
+    pub fn new(base_url: &str, key: UpstreamKey) -> Result<Self, BadBaseUrl> {
+        let uri = format!("{}/chat/completions", base_url.trim_end_matches('/'));
+        let chat_uri: Uri = uri.parse().map_err(|_| BadBaseUrl)?;
+        if !matches!(chat_uri.scheme_str(), Some("http" | "https")) || chat_uri.query().is_some() {
+            return Err(BadBaseUrl);
+        }
+        let host = chat_uri.host().ok_or(BadBaseUrl)?;
+        // Only OpenAI itself refuses the older name, and only for its newer models.
+        let modern = host == "api.openai.com" || host.ends_with(".openai.azure.com");
+        let output_field = if modern { OutputField::MaxCompletionTokens } else { OutputField::MaxTokens };
+        Ok(Self { chat_uri, output_field, key })
+    }
+}
+
+type Opener = Box<dyn Fn() -> Option<Secret> + Send + Sync>;
+
+/// An upstream's key, unsealed when it is first needed and then kept in this process's memory only.
+pub struct UpstreamKey {
+    open: Opener,
+    header: OnceLock<HeaderValue>,
+}
+
+impl std::fmt::Debug for UpstreamKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[upstream key]")
+    }
+}
+
+impl UpstreamKey {
+    /// `open` unseals the key without I/O; `None` where it cannot.
+    pub fn sealed(open: impl Fn() -> Option<Secret> + Send + Sync + 'static) -> Self {
+        Self { open: Box::new(open), header: OnceLock::new() }
+    }
+
+    /// A key that is at hand in clear.
+    pub fn clear(key: Secret) -> Self {
+        Self::sealed(move || Some(key.clone()))
+    }
+
+    /// `Bearer <key>`, marked as sensitive; `None` where the key cannot be had or is not fit for a header.
+    pub(crate) fn header(&self) -> Option<HeaderValue> {
+        if let Some(header) = self.header.get() {
+            return Some(header.clone());
+        }
+        let key = (self.open)()?;
+        let mut header = HeaderValue::from_str(&format!("Bearer {}", key.expose())).ok()?;
+        header.set_sensitive(true);
+        Some(self.header.get_or_init(|| header).clone())
+    }
+
+    /// Does something with the clear key, if it was used before.
+    pub(crate) fn with_clear<T>(&self, f: impl FnOnce(&str) -> T) -> Option<T> {
+        let header = self.header.get()?.to_str().ok()?;
+        header.strip_prefix("Bearer ").map(f)
+    }
+}
+
+/// Providers and models that an agent may use, with an index over both names of each model.
+#[derive(Debug)]
+pub struct Group {
+    providers: Vec<Arc<Provider>>,
+    /// Under `code` and under `provider/code`: places in `providers` and in its models.
+    index: HashMap<String, Vec<(usize, usize)>>,
+}
+
+/// The way of one call.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Whose upstream it goes to.
+    pub provider: Arc<Provider>,
+    /// The model there.
+    pub model: Model,
+}
+
+/// What a name of a model means in a group.
+#[derive(Debug, Clone)]
+pub enum Resolution {
+    /// This model.
+    Found(Route),
+    /// None that the group has.
+    NotInGroup,
+    /// More than one provider has a model of this code.
+    Ambiguous,
+}
+
+impl Group {
+    /// A group of these providers, in this order.
+    pub fn new(providers: Vec<Arc<Provider>>) -> Self {
+        let mut index: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
+        for (at_provider, provider) in providers.iter().enumerate() {
+            for (at_model, model) in provider.models.iter().enumerate() {
+                let place = (at_provider, at_model);
+                index.entry(model.code.to_string()).or_default().push(place);
+                index.entry(format!("{}/{}", provider.name, model.code)).or_default().push(place);
+            }
+        }
+        Self { providers, index }
+    }
+
+    /// Finds a model by `provider/code` or by `code`; within one provider where `provider_name` is given.
+    pub fn resolve(&self, model: &str, provider_name: Option<&str>) -> Resolution {
+        let places = self.index.get(model).map(Vec::as_slice).unwrap_or_default();
+        let mut routes = places.iter().filter_map(|(at_provider, at_model)| {
+            let provider = self.providers.get(*at_provider)?;
+            let wanted = provider_name.is_none_or(|name| name == &*provider.name);
+            wanted.then_some((provider, provider.models.get(*at_model)?))
+        });
+        match (routes.next(), routes.next()) {
+            (Some((provider, model)), None) => {
+                Resolution::Found(Route { provider: provider.clone(), model: model.clone() })
+            }
+            (None, _) => Resolution::NotInGroup,
+            (Some(_), Some(_)) => Resolution::Ambiguous,
+        }
+    }
+
+    /// The names under which models can be called, shortest unambiguous form, with their providers' names.
+    pub fn names(&self) -> impl Iterator<Item = (String, &str)> {
+        self.providers.iter().flat_map(move |provider| {
+            provider.models.iter().map(move |model| {
+                let alone = self.index.get(&*model.code).is_some_and(|places| places.len() == 1);
+                let name =
+                    if alone { model.code.to_string() } else { format!("{}/{}", provider.name, model.code) };
+                (name, &*provider.name)
+            })
+        })
+    }
+}
+
+/// All virtual keys of all accounts at one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// What each key opens. Revoked keys are not in it.
+    pub by_key: HashMap<KeyHash, Arc<AgentAccess>>,
+}
+
+/// The snapshot in force. Readers never wait for a new one.
+#[derive(Debug, Default)]
+pub struct Directory(ArcSwapOption<Snapshot>);
+
+impl Directory {
+    /// A directory that has not been loaded: every call is told to come again.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a new snapshot in force, for every call that begins from now on.
+    pub fn replace(&self, snapshot: Snapshot) {
+        self.0.store(Some(Arc::new(snapshot)));
+    }
+
+    /// The directory has been loaded.
+    pub fn is_loaded(&self) -> bool {
+        self.0.load().is_some()
+    }
+
+    /// What a key opens; `None` for one that is unknown or revoked.
+    pub fn lookup(&self, key: &KeyHash) -> Option<Arc<AgentAccess>> {
+        self.0.load().as_ref()?.by_key.get(key).cloned()
+    }
+}
+
+/// One call, as the ledger needs to know it before it begins.
+#[derive(Debug, Clone)]
+pub struct CallStart {
+    /// Unique; settles once.
+    pub call: CallId,
+    /// Who pays.
+    pub account: AccountId,
+    /// Whose quota counts.
+    pub runtime: RuntimeId,
+    /// Whose upstream is called.
+    pub provider: ProviderId,
+    /// Its name at this moment.
+    pub provider_name: Arc<str>,
+    /// The model there.
+    pub model: Arc<str>,
+    /// Its prices, if it has any.
+    pub card: Option<RateCard>,
+    /// Paid in credits. A quota counts either way.
+    pub billed: bool,
+    /// The most that the call is going to use.
+    pub bound: Usage,
+}
+
+/// Why a call may not begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The agent's own quota is spent.
+    QuotaSpent,
+    /// The account's credit packs are spent.
+    PacksSpent,
+    /// The call would be billed and its model has no price.
+    NoPrice,
+    /// The ledger cannot answer now.
+    Unavailable,
+}
+
+/// Where the usage of a call comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsageSource {
+    /// The upstream reported it.
+    Upstream,
+    /// It is an estimate and must be labelled so.
+    Estimated,
+}
+
+/// The ledger, as the gateway sees it. Every `Held` ends in exactly one of `settle` and `release`; those that a
+/// crash leaves are settled by the ledger's sweeper.
+pub trait Billing: Send + Sync + 'static {
+    /// A reservation.
+    type Held: Send + 'static;
+    /// Why a settlement was not recorded; logged with its sources.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// What calls of this runtime may still cost: the smaller of quota and packs; `None` where nothing limits it.
+    /// A hint for choosing an output limit; [`Self::reserve`] decides.
+    fn remaining(
+        &self,
+        account: &AccountId,
+        runtime: &RuntimeId,
+        billed: bool,
+    ) -> impl Future<Output = Option<Micros>> + Send;
+
+    /// Holds the cost of the bound, or what remains where that is less; refuses where nothing remains.
+    fn reserve(&self, start: CallStart) -> impl Future<Output = Result<Self::Held, Refusal>> + Send;
+
+    /// Books what was used and returns its cost. Returns once the entry is as durable as the ledger promises.
+    fn settle(
+        &self,
+        held: Self::Held,
+        usage: Usage,
+        source: UsageSource,
+    ) -> impl Future<Output = Result<Micros, Self::Error>> + Send;
+
+    /// Gives back a reservation of a call that used nothing.
+    fn release(&self, held: Self::Held) -> impl Future<Output = ()> + Send;
+}

@@ -1,0 +1,107 @@
+//! The client side: one pooled HTTP/1 client for all upstreams, and which headers pass in each direction.
+//!
+//! Both directions name what passes; everything else stays here, so no credential, cookie or hop-by-hop header of
+//! either side can reach the other by being unknown to us.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+/// Idle connections kept for each upstream.
+const POOL_IDLE_MAX: usize = 256;
+/// How long each is kept; shorter than the idle limits of common load balancers.
+const POOL_IDLE: Duration = Duration::from_secs(50);
+
+/// Headers of a request that the upstream gets to see.
+const REQUEST_HEADERS: [HeaderName; 3] =
+    [header::ACCEPT, header::USER_AGENT, HeaderName::from_static("traceparent")];
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// Headers of an answer that the client gets to see, besides its length where that stays.
+const ANSWER_HEADERS: [HeaderName; 5] = [
+    header::CONTENT_TYPE,
+    header::CACHE_CONTROL,
+    header::RETRY_AFTER,
+    HeaderName::from_static("retry-after-ms"),
+    HeaderName::from_static("x-request-id"),
+];
+
+/// Why no answer came.
+pub(crate) type SendError = hyper_util::client::legacy::Error;
+
+/// Calls upstreams. Cloning shares the pool.
+#[derive(Debug, Clone)]
+pub(crate) struct UpstreamClient(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+impl UpstreamClient {
+    /// A client whose connections must stand within `connect_max`. It trusts the system's certificate authorities
+    /// and the ones compiled in.
+    pub(crate) fn new(connect_max: Duration) -> Result<Self, rustls::Error> {
+        let mut http = HttpConnector::new();
+        http.set_connect_timeout(Some(connect_max));
+        http.set_nodelay(true);
+        http.enforce_http(false);
+        let provider = rustls::crypto::ring::default_provider();
+        let builder = match HttpsConnectorBuilder::new().with_provider_and_native_roots(provider.clone()) {
+            Ok(builder) => builder,
+            Err(_) => HttpsConnectorBuilder::new().with_provider_and_webpki_roots(provider)?,
+        };
+        let https = builder.https_or_http().enable_http1().wrap_connector(http);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .pool_max_idle_per_host(POOL_IDLE_MAX)
+            .build(https);
+        Ok(Self(client))
+    }
+
+    /// Sends a request; a connection that turns out to be closed before anything was written to it is replaced.
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, SendError> {
+        self.0.request(request).await
+    }
+}
+
+/// The upstream request: `from` are the client's headers, `authorization` the provider's.
+pub(crate) fn request(
+    uri: Uri,
+    from: &HeaderMap,
+    authorization: HeaderValue,
+    body: Vec<u8>,
+) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(Bytes::from(body)));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    let headers = request.headers_mut();
+    copy(from, headers, &REQUEST_HEADERS);
+    // Means nothing without the other.
+    if from.contains_key("traceparent") {
+        copy(from, headers, &[TRACESTATE]);
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::AUTHORIZATION, authorization);
+    request
+}
+
+/// The head of an answer as the client sees it, without its length.
+pub(crate) fn answer_head(from: &http::response::Parts) -> Response<()> {
+    let mut head = Response::new(());
+    *head.status_mut() = from.status;
+    copy(&from.headers, head.headers_mut(), &ANSWER_HEADERS);
+    head
+}
+
+fn copy(from: &HeaderMap, to: &mut HeaderMap, names: &[HeaderName]) {
+    for name in names {
+        if let Some(value) = from.get(name) {
+            to.insert(name.clone(), value.clone());
+        }
+    }
+}
