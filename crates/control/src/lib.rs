@@ -12,6 +12,7 @@ pub mod driver;
 pub mod guest;
 pub mod id_gen;
 pub mod message;
+pub mod model;
 pub mod office_site;
 pub mod page;
 pub mod reconcile;

@@ -1,0 +1,274 @@
+//! What a runtime and the gateway are to use: reads only.
+//!
+//! The effective group of a runtime is its own. A resource group's would come before it; none can have one yet.
+
+use std::collections::HashMap;
+
+use creel_wire::guest::{self, AgentProvider, ModelConfig, ModelRef, ProviderEndpoint};
+use creel_wire::id::{AccountId, ModelGroupId, ModelId, ProviderId, ResourceGroupId, RuntimeId};
+use creel_wire::secret::Secret;
+
+use super::group::ModelGroup;
+use super::kinds::{KeyHolder, ProviderApi, ProviderType};
+use super::llm::Model;
+use super::provider::{self, Provider};
+use super::{ModelError, Models, system};
+use crate::secrets::SecretsError;
+
+/// What `runtime_observed.applied_models` holds once a guest has confirmed this revision of this group.
+pub fn applied_marker(group_id: &ModelGroupId, revision: i64) -> String {
+    format!("{group_id}@{revision}")
+}
+
+/// A provider of an effective group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectiveProvider {
+    pub provider: Provider,
+    /// By age.
+    pub models: Vec<Model>,
+}
+
+/// The models of a runtime, as they are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectiveModels {
+    pub runtime_id: RuntimeId,
+    pub agent: AgentProvider,
+    pub resource_group_id: Option<ResourceGroupId>,
+    /// `None` while no group is effective.
+    pub group: Option<ModelGroup>,
+    /// The group's default, else its first model.
+    pub default_model: Option<ModelRef>,
+    pub providers: Vec<EffectiveProvider>,
+    /// The guest has confirmed the group as it is now.
+    pub applied: bool,
+}
+
+/// A runtime as far as its models are concerned.
+#[derive(Debug, Clone)]
+pub(crate) struct RuntimeModels {
+    pub(crate) id: RuntimeId,
+    pub(crate) account_id: AccountId,
+    pub(crate) agent: AgentProvider,
+    pub(crate) resource_group_id: Option<ResourceGroupId>,
+    pub(crate) group_id: Option<ModelGroupId>,
+    /// Empty before any.
+    pub(crate) applied_models: String,
+}
+
+/// A sealed key and the row it was sealed for. Opened by [`Models::open_key`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedKey {
+    pub(crate) context: String,
+    pub(crate) sealed: String,
+}
+
+/// A model that the gateway routes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryModel {
+    pub id: ModelId,
+    pub code: String,
+    /// Tokens.
+    pub max_output_tokens: Option<u64>,
+}
+
+/// A provider that the gateway routes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryProvider {
+    pub id: ProviderId,
+    pub account_id: AccountId,
+    /// How agents name it.
+    pub name: String,
+    pub provider_type: ProviderType,
+    /// Where prices come from, for a provider of the operator's.
+    pub system_provider_name: Option<String>,
+    pub api: ProviderApi,
+    pub base_url: String,
+    /// `None` for an upstream that wants no key.
+    pub key: Option<SealedKey>,
+    /// By age.
+    pub models: Vec<DirectoryModel>,
+}
+
+/// A group that some live runtime uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryGroup {
+    pub id: ModelGroupId,
+    /// By age.
+    pub providers: Vec<DirectoryProvider>,
+}
+
+/// A virtual key in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryKey {
+    /// SHA-256 as lower-case hex.
+    pub key_hash: String,
+    pub account_id: AccountId,
+    pub runtime_id: RuntimeId,
+    pub holder: KeyHolder,
+    /// The effective group; `None` while there is none.
+    pub group_id: Option<ModelGroupId>,
+}
+
+/// Everything the gateway looks up, at about one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Directory {
+    pub groups: Vec<DirectoryGroup>,
+    pub keys: Vec<DirectoryKey>,
+}
+
+/// A provider row for the directory, its system provider's address and key in place of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct RoutedProvider {
+    pub(crate) group_id: ModelGroupId,
+    pub(crate) provider: DirectoryProvider,
+    pub(crate) api_key_sealed: Option<String>,
+}
+
+impl Models {
+    /// The models of a runtime, named by `ecd-…` or `jvs-…`.
+    pub async fn effective_models(
+        &self,
+        account_id: &AccountId,
+        runtime: &str,
+    ) -> Result<EffectiveModels, ModelError> {
+        let found = self.store.find_runtime_models_by_name(account_id, runtime).await?;
+        let runtime = found.ok_or_else(|| ModelError::RuntimeNotFound(runtime.to_owned()))?;
+        let (group, providers) = match &runtime.group_id {
+            None => (None, Vec::new()),
+            Some(group_id) => match self.load(account_id, group_id).await? {
+                None => (None, Vec::new()),
+                Some((group, providers)) => (Some(group), providers),
+            },
+        };
+        let marker = group.as_ref().map(|group| applied_marker(&group.id, group.revision));
+        let default = group.as_ref().and_then(|group| default_model(group, &providers));
+        Ok(EffectiveModels {
+            runtime_id: runtime.id,
+            agent: runtime.agent,
+            resource_group_id: runtime.resource_group_id,
+            default_model: default,
+            applied: marker.is_some_and(|marker| marker == runtime.applied_models),
+            group,
+            providers,
+        })
+    }
+
+    /// What the agent of a runtime is to be configured with, and the [`applied_marker`] of it; `None` while no
+    /// group is effective. For the guest link, which knows the runtime by its guest's identity.
+    pub async fn desired_models(
+        &self,
+        runtime_id: &RuntimeId,
+    ) -> Result<Option<(ModelConfig, String)>, ModelError> {
+        let Some(runtime) = self.store.find_runtime_models(runtime_id).await? else { return Ok(None) };
+        let Some(group_id) = &runtime.group_id else { return Ok(None) };
+        let Some((group, providers)) = self.load(&runtime.account_id, group_id).await? else {
+            return Ok(None);
+        };
+        let default_model = default_model(&group, &providers);
+        let mut config = ModelConfig { providers: Vec::with_capacity(providers.len()), default_model };
+        for EffectiveProvider { provider, models } in providers {
+            // A provider without models is of no use to an agent, and OpenClaw refuses one.
+            if models.is_empty() {
+                continue;
+            }
+            let endpoint = self.endpoint(&provider)?;
+            let models = models.iter().map(guest_model).collect();
+            config.providers.push(guest::ModelProvider { name: provider.provider_name, endpoint, models });
+        }
+        Ok(Some((config, applied_marker(&group.id, group.revision))))
+    }
+
+    /// Everything the gateway looks up: the groups that live runtimes use, and the virtual keys in force.
+    ///
+    /// The parts are read one after the other. A change in between raises `Topic::Directory` after it, so that the
+    /// next snapshot is whole; until then a key may name a group that is not in this one, which routes nothing.
+    pub async fn directory(&self) -> Result<Directory, ModelError> {
+        let keys = self.store.list_directory_keys().await?;
+        let providers = self.store.list_directory_providers().await?;
+        let mut models: HashMap<ProviderId, Vec<DirectoryModel>> = HashMap::new();
+        for model in self.store.list_directory_models().await? {
+            let max_output_tokens = model.traits().max_output_tokens;
+            let entry = DirectoryModel { id: model.id, code: model.code, max_output_tokens };
+            models.entry(model.provider_id).or_default().push(entry);
+        }
+        let mut groups: Vec<DirectoryGroup> = Vec::new();
+        for RoutedProvider { group_id, mut provider, api_key_sealed } in providers {
+            provider.models = models.remove(&provider.id).unwrap_or_default();
+            provider.key = api_key_sealed.map(|sealed| sealed_key(&provider, sealed));
+            match groups.last_mut() {
+                Some(group) if group.id == group_id => group.providers.push(provider),
+                _ => groups.push(DirectoryGroup { id: group_id, providers: vec![provider] }),
+            }
+        }
+        Ok(Directory { groups, keys })
+    }
+
+    /// The clear key of a provider; CPU only. Only the gateway may call this, and keep it only in its memory.
+    pub fn open_key(&self, key: &SealedKey) -> Result<Secret, SecretsError> {
+        self.sealer.open(&key.context, &key.sealed)
+    }
+
+    /// The revision is read before what it stands for: what a guest gets may be newer than its marker says, and is
+    /// then sent again, but never older.
+    async fn load(
+        &self,
+        account_id: &AccountId,
+        group_id: &ModelGroupId,
+    ) -> Result<Option<(ModelGroup, Vec<EffectiveProvider>)>, ModelError> {
+        let Some(group) = self.store.find_model_group(account_id, group_id).await? else { return Ok(None) };
+        let providers = self.store.list_group_providers(account_id, group_id).await?;
+        let mut models: HashMap<ProviderId, Vec<Model>> = HashMap::new();
+        for model in self.store.list_group_models(account_id, group_id).await? {
+            models.entry(model.provider_id.clone()).or_default().push(model);
+        }
+        let with_models = |provider: Provider| {
+            let models = models.remove(&provider.id).unwrap_or_default();
+            EffectiveProvider { provider, models }
+        };
+        Ok(Some((group, providers.into_iter().map(with_models).collect())))
+    }
+
+    fn endpoint(&self, provider: &Provider) -> Result<ProviderEndpoint, ModelError> {
+        // The operator's rule holds for what was made before it, too; so does the absence of a key to hand out.
+        let sealed = match &provider.api_key_sealed {
+            Some(sealed) if !provider.proxied && !self.gateway_required => sealed,
+            _ => return Ok(ProviderEndpoint::Gateway),
+        };
+        Ok(ProviderEndpoint::Direct {
+            api: provider.api.as_str().to_owned(),
+            base_url: provider.base_url.clone(),
+            api_key: self.sealer.open(&provider::key_context(&provider.id), sealed)?,
+        })
+    }
+}
+
+fn sealed_key(provider: &DirectoryProvider, sealed: String) -> SealedKey {
+    let context = match &provider.system_provider_name {
+        Some(name) => system::key_context(name),
+        None => provider::key_context(&provider.id),
+    };
+    SealedKey { context, sealed }
+}
+
+fn default_model(group: &ModelGroup, providers: &[EffectiveProvider]) -> Option<ModelRef> {
+    let all =
+        || providers.iter().flat_map(|entry| entry.models.iter().map(move |model| (&entry.provider, model)));
+    let chosen =
+        all().find(|(_, model)| Some(&model.id) == group.default_model_id.as_ref()).or_else(|| all().next());
+    chosen.map(|(provider, model)| ModelRef {
+        provider: provider.provider_name.clone(),
+        code: model.code.clone(),
+    })
+}
+
+fn guest_model(model: &Model) -> guest::Model {
+    let traits = model.traits();
+    guest::Model {
+        code: model.code.clone(),
+        name: model.name.clone(),
+        context_window: traits.context_window,
+        max_output_tokens: traits.max_output_tokens,
+        input: traits.input,
+        reasoning: traits.reasoning,
+    }
+}

@@ -1,0 +1,136 @@
+//! What runtimes and the gateway are to use.
+
+use creel_wire::id::{AccountId, RuntimeId};
+
+use super::super::{Row, Store, StoreError, params};
+use super::llm::model;
+use crate::model::{DirectoryKey, DirectoryProvider, Model, RoutedProvider, RuntimeModels};
+use crate::runtime::provider_from_word;
+
+fn runtime_models(row: &Row) -> Result<RuntimeModels, StoreError> {
+    let agent = provider_from_word(&row.text("agent_provider")?);
+    Ok(RuntimeModels {
+        id: row.parse("id")?,
+        account_id: row.parse("account_id")?,
+        agent: agent.ok_or_else(|| StoreError::Corrupt { what: "agent_provider of a runtime".to_owned() })?,
+        resource_group_id: row.opt_parse("resource_group_id")?,
+        group_id: row.opt_parse("model_group_id")?,
+        applied_models: row.opt_text("applied_models")?.unwrap_or_default(),
+    })
+}
+
+fn routed_provider(row: &Row) -> Result<RoutedProvider, StoreError> {
+    Ok(RoutedProvider {
+        group_id: row.parse("group_id")?,
+        provider: DirectoryProvider {
+            id: row.parse("id")?,
+            account_id: row.parse("account_id")?,
+            name: row.text("provider_name")?,
+            provider_type: row.parse("provider_type")?,
+            system_provider_name: row.opt_text("system_provider_name")?,
+            api: row.parse("api")?,
+            base_url: row.text("base_url")?,
+            key: None,
+            models: Vec::new(),
+        },
+        api_key_sealed: row.opt_text("api_key_sealed")?,
+    })
+}
+
+fn directory_key(row: &Row) -> Result<DirectoryKey, StoreError> {
+    Ok(DirectoryKey {
+        key_hash: row.text("key_hash")?,
+        account_id: row.parse("account_id")?,
+        runtime_id: row.parse("runtime_id")?,
+        holder: row.parse("holder")?,
+        group_id: row.opt_parse("model_group_id")?,
+    })
+}
+
+impl Store {
+    /// A runtime that is not deleted, of any account: for its guest.
+    pub(crate) async fn find_runtime_models(
+        &self,
+        id: &RuntimeId,
+    ) -> Result<Option<RuntimeModels>, StoreError> {
+        let row = self
+            .db()
+            .fetch_optional(
+                "SELECT r.id, r.account_id, r.agent_provider, r.resource_group_id, r.model_group_id, o.applied_models
+                 FROM runtime r LEFT JOIN runtime_observed o ON o.runtime_id = r.id
+                 WHERE r.id = $1 AND r.deleted_at_ms IS NULL",
+                params![id.as_str()],
+            )
+            .await?;
+        row.as_ref().map(runtime_models).transpose()
+    }
+
+    /// A runtime of an account that is not deleted, by either of its ids.
+    pub(crate) async fn find_runtime_models_by_name(
+        &self,
+        account_id: &AccountId,
+        name: &str,
+    ) -> Result<Option<RuntimeModels>, StoreError> {
+        let row = self
+            .db()
+            .fetch_optional(
+                "SELECT r.id, r.account_id, r.agent_provider, r.resource_group_id, r.model_group_id, o.applied_models
+                 FROM runtime r LEFT JOIN runtime_observed o ON o.runtime_id = r.id
+                 WHERE (r.id = $1 OR r.jvs_id = $1) AND r.account_id = $2 AND r.deleted_at_ms IS NULL",
+                params![name, account_id.as_str()],
+            )
+            .await?;
+        row.as_ref().map(runtime_models).transpose()
+    }
+
+    /// The virtual keys in force; one process routes for at most a million.
+    pub(crate) async fn list_directory_keys(&self) -> Result<Vec<DirectoryKey>, StoreError> {
+        let rows = self
+            .db()
+            .fetch_all(
+                "SELECT k.key_hash, k.account_id, k.runtime_id, k.holder, r.model_group_id
+                 FROM virtual_key k JOIN runtime r ON r.id = k.runtime_id
+                 WHERE k.revoked_at_ms IS NULL AND r.deleted_at_ms IS NULL ORDER BY k.id LIMIT 1000000",
+                Vec::new(),
+            )
+            .await?;
+        rows.iter().map(directory_key).collect()
+    }
+
+    /// The providers of groups that live runtimes use, by group and age. One of a system provider that is gone is
+    /// not among them.
+    pub(crate) async fn list_directory_providers(&self) -> Result<Vec<RoutedProvider>, StoreError> {
+        let rows = self
+            .db()
+            .fetch_all(
+                "SELECT p.id, p.account_id, p.group_id, p.provider_name, p.provider_type, p.system_provider_name,
+                        COALESCE(s.api, p.api) AS api, COALESCE(s.base_url, p.base_url) AS base_url,
+                        CASE WHEN p.system_provider_name IS NULL THEN p.api_key_sealed ELSE s.api_key_sealed END
+                            AS api_key_sealed
+                 FROM model_provider p LEFT JOIN system_provider s ON s.name = p.system_provider_name
+                 WHERE p.group_id IN (SELECT model_group_id FROM runtime
+                                      WHERE model_group_id IS NOT NULL AND deleted_at_ms IS NULL)
+                   AND (p.system_provider_name IS NULL OR s.name IS NOT NULL)
+                 ORDER BY p.group_id, p.created_at_ms, p.id LIMIT 1000000",
+                Vec::new(),
+            )
+            .await?;
+        rows.iter().map(routed_provider).collect()
+    }
+
+    /// The models of groups that live runtimes use, by age.
+    pub(crate) async fn list_directory_models(&self) -> Result<Vec<Model>, StoreError> {
+        let rows = self
+            .db()
+            .fetch_all(
+                "SELECT id, account_id, group_id, provider_id, code, name, description, config_json, created_at_ms
+                 FROM model
+                 WHERE group_id IN (SELECT model_group_id FROM runtime
+                                    WHERE model_group_id IS NOT NULL AND deleted_at_ms IS NULL)
+                 ORDER BY created_at_ms, id LIMIT 1000000",
+                Vec::new(),
+            )
+            .await?;
+        rows.iter().map(model).collect()
+    }
+}
