@@ -97,7 +97,9 @@ impl DataDir {
             Some(key) => key.clone(),
             None => match std::fs::read_to_string(&path) {
                 Ok(text) => Secret::new(text),
-                Err(error) if error.kind() == ErrorKind::NotFound => return Err(ConfigError::NoMasterKey { path }),
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    return Err(ConfigError::NoMasterKey { path });
+                }
                 Err(source) => return Err(ConfigError::Read { path, source }),
             },
         };
@@ -112,7 +114,10 @@ impl DataDir {
         let path = self.root_credentials_path();
         match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| {
-                ConfigError::value(path.display().to_string(), "this is not the file that the first start wrote")
+                ConfigError::value(
+                    path.display().to_string(),
+                    "this is not the file that the first start wrote",
+                )
             }),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(ConfigError::Read { path, source }),
@@ -155,7 +160,10 @@ impl DataDir {
 }
 
 fn open_private(options: &mut OpenOptions, path: &Path) -> Result<File, ConfigError> {
-    options.mode(PRIVATE_FILE).open(path).map_err(|source| ConfigError::Write { path: path.to_path_buf(), source })
+    options
+        .mode(PRIVATE_FILE)
+        .open(path)
+        .map_err(|source| ConfigError::Write { path: path.to_path_buf(), source })
 }
 
 fn lock_file(path: &Path) -> Result<File, ConfigError> {
@@ -163,6 +171,8 @@ fn lock_file(path: &Path) -> Result<File, ConfigError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(ConfigError::Locked { path: path.to_path_buf() }),
-        Err(std::fs::TryLockError::Error(source)) => Err(ConfigError::Write { path: path.to_path_buf(), source }),
+        Err(std::fs::TryLockError::Error(source)) => {
+            Err(ConfigError::Write { path: path.to_path_buf(), source })
+        }
     }
 }

@@ -79,7 +79,7 @@ impl Config {
     /// # Errors
     /// Whatever is wrong with it, by the name under which it was given.
     pub fn for_server(args: &ServeArgs, environment: &dyn Environment) -> Result<Self, ConfigError> {
-        let mut config = Self::read(&args.store, environment)?;
+        let mut config = Self::read(&args.store)?;
         set(&mut config.admin_listen, args.admin_listen);
         set(&mut config.agent_listen, args.agent_listen);
         set(&mut config.driver, args.driver);
@@ -103,12 +103,12 @@ impl Config {
     /// # Errors
     /// As [`Config::for_server`].
     pub fn for_admin(args: &StoreArgs, environment: &dyn Environment) -> Result<Self, ConfigError> {
-        let mut config = Self::read(args, environment)?;
+        let mut config = Self::read(args)?;
         config.environment = EnvironmentSecrets::read(environment)?;
         Ok(config)
     }
 
-    fn read(args: &StoreArgs, environment: &dyn Environment) -> Result<Self, ConfigError> {
+    fn read(args: &StoreArgs) -> Result<Self, ConfigError> {
         let mut config = match &args.config {
             None => Self::default(),
             Some(path) => {
@@ -140,7 +140,10 @@ impl Config {
         }
         let region_is_text = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if self.region.is_empty() || !self.region.bytes().all(region_is_text) {
-            return Err(ConfigError::value("region", "use lower-case letters, digits and -, such as cn-hangzhou"));
+            return Err(ConfigError::value(
+                "region",
+                "use lower-case letters, digits and -, such as cn-hangzhou",
+            ));
         }
         let unbuilt = match self.driver {
             DriverKind::Process | DriverKind::None => None,
@@ -164,7 +167,10 @@ impl Config {
         let mut names = BTreeSet::new();
         for provider in &self.system_providers {
             if !names.insert(&provider.name) {
-                return Err(ConfigError::value("system_provider", format!("{} stands there twice", provider.name)));
+                return Err(ConfigError::value(
+                    "system_provider",
+                    format!("{} stands there twice", provider.name),
+                ));
             }
         }
         self.database_url()

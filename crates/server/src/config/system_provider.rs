@@ -46,7 +46,12 @@ pub struct SystemModel {
     #[serde(default)]
     pub max_output_tokens: Option<u32>,
     /// Factor on the price in millionths, written as a number or decimal text: `1`, `"0.5"`.
-    #[serde(default = "one", deserialize_with = "decimal", serialize_with = "as_decimal", rename = "multiplier")]
+    #[serde(
+        default = "one",
+        deserialize_with = "decimal",
+        serialize_with = "as_decimal",
+        rename = "multiplier"
+    )]
     pub multiplier_micros: Micros,
     /// Without one, calls are refused wherever they would be billed.
     #[serde(default)]
@@ -84,7 +89,9 @@ enum Decimal {
 impl Decimal {
     fn micros<E: serde::de::Error>(self) -> Result<Micros, E> {
         let micros = match self {
-            Decimal::Whole(number) => Micros::from_credits(number).ok_or_else(|| E::custom("the number is too large"))?,
+            Decimal::Whole(number) => {
+                Micros::from_credits(number).ok_or_else(|| E::custom("the number is too large"))?
+            }
             Decimal::Text(text) => text.parse().map_err(E::custom)?,
         };
         if micros < Micros::ZERO {
@@ -106,7 +113,10 @@ fn as_decimal<S: serde::Serializer>(micros: &Micros, serializer: S) -> Result<S:
     serializer.collect_str(micros)
 }
 
-fn as_optional_decimal<S: serde::Serializer>(micros: &Option<Micros>, serializer: S) -> Result<S::Ok, S::Error> {
+fn as_optional_decimal<S: serde::Serializer>(
+    micros: &Option<Micros>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match micros {
         None => serializer.serialize_none(),
         Some(micros) => serializer.collect_str(micros),

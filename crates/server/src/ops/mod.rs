@@ -79,6 +79,11 @@ pub(crate) fn find(version: &str, action: &str) -> Option<&'static Operation> {
 /// A failure of ours: the client reads a general text, the chain of causes goes to the log.
 pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> ApiError {
     tracing::error!(error = %chain(error), "an operation failed");
+    internal_text()
+}
+
+/// What a client reads about a failure of ours.
+pub(crate) fn internal_text() -> ApiError {
     ApiError::new(
         ErrorCode::INTERNAL_ERROR,
         "The request failed because of an internal error. Try again; if it stays, give the RequestId to the operator.",
@@ -108,7 +113,10 @@ pub(crate) fn access_error(error: &AccessError) -> ApiError {
 
 /// The signature's nonce came before.
 pub(crate) fn nonce_used() -> ApiError {
-    ApiError::new(ErrorCode::NONCE_USED, "The signature nonce was used before. Sign each request with a new one.")
+    ApiError::new(
+        ErrorCode::NONCE_USED,
+        "The signature nonce was used before. Sign each request with a new one.",
+    )
 }
 
 /// The texts of an error and its causes, outermost first, for one log line.

@@ -1,0 +1,156 @@
+//! Accepts connections and serves HTTP/1.1 and HTTP/2 on them until the process is told to stop.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use creel_control::id_gen::IdGen;
+use creel_control::tasks::Tasks;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::refusals::Refusals;
+use super::{CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_READ_DEADLINE, TLS_DEADLINE};
+
+/// Pause after a failed accept: it fails again at once while the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const HTTP2_STREAMS_MAX: u32 = 256;
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// A bound port.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    tcp: TcpListener,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Takes the port; connections wait until [`serve`].
+    pub(crate) async fn bind(
+        address: SocketAddr,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> std::io::Result<Self> {
+        let tcp = TcpListener::bind(address).await?;
+        let address = tcp.local_addr()?;
+        Ok(Self { tcp, tls, address })
+    }
+
+    /// Where it listens, such as `http://127.0.0.1:8080`.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+}
+
+/// Serves connections as tasks of `tasks` until it is told to stop; requests that run then are finished first.
+pub(crate) fn serve<S>(listener: Listener, service: S, ids: &IdGen, tasks: &Tasks, name: &'static str)
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
+    let stop = tasks.cancelled();
+    let (connections, ids) = (tasks.clone(), ids.clone());
+    tasks.spawn(name, async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = accept(listener, service, &ids, &connections, name) => {}
+        }
+    });
+}
+
+async fn accept<S>(listener: Listener, service: S, ids: &IdGen, tasks: &Tasks, name: &'static str)
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let tls = listener.tls.map(TlsAcceptor::from);
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let stream = match listener.tcp.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(error = %error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (service, tls, ids, stop) = (service.clone(), tls.clone(), ids.clone(), tasks.cancelled());
+        tasks.spawn(name, async move {
+            serve_stream(stream, tls, service, ids, stop).await;
+            drop(place);
+        });
+    }
+}
+
+async fn serve_stream<S>(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    service: S,
+    ids: IdGen,
+    stop: CancellationToken,
+) where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send,
+{
+    // Answers are small and written whole: waiting to fill a packet would only delay them.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let Some(tls) = tls else { return serve_http(stream, service, ids, stop).await };
+    if let Ok(Ok(stream)) = tokio::time::timeout(TLS_DEADLINE, tls.accept(stream)).await {
+        serve_http(stream, service, ids, stop).await;
+    }
+}
+
+async fn serve_http<S, I>(stream: I, service: S, ids: IdGen, stop: CancellationToken)
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+    S::Future: Send,
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_READ_DEADLINE)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
+        .keep_alive_interval(HTTP2_PING_INTERVAL);
+    let io = TokioIo::new(Refusals::new(stream, ids));
+    let connection = builder.serve_connection_with_upgrades(io, service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // Its text is about the protocol, never about a request's content.
+        tracing::debug!(error = %error, "a connection ended early");
+    }
+}

@@ -1,0 +1,11 @@
+//! The server `creel`: listeners, dispatcher, handlers and command line, as a library so that tests can start it in
+//! their own process. The rules of the product are in `creel-control`; here is only what carries them.
+
+mod app;
+pub mod cli;
+pub mod config;
+pub mod gateway;
+mod http;
+mod ops;
+mod rpc;
+pub mod serve;

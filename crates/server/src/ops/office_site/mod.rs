@@ -1,0 +1,18 @@
+//! Office sites.
+
+pub(crate) mod create_simple_office_site;
+pub(crate) mod describe_office_sites;
+
+use creel_control::office_site::OfficeSiteError;
+use creel_wire::error::{ApiError, ErrorCode};
+
+pub(crate) fn api_error(error: OfficeSiteError) -> ApiError {
+    match error {
+        OfficeSiteError::TooMany => ApiError::new(
+            ErrorCode::QUOTA_EXCEEDED,
+            "The account has the most office sites that it may have. Use one that exists.",
+        ),
+        OfficeSiteError::Access(error) => super::access_error(&error),
+        OfficeSiteError::Store(error) => super::store_error(&error),
+    }
+}

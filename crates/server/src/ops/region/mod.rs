@@ -1,0 +1,3 @@
+//! Regions: here, the one that the server is configured as.
+
+pub(crate) mod describe_regions;

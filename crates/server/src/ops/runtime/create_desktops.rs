@@ -1,0 +1,47 @@
+//! CreateDesktops: records the wish for runtimes; reconciliation makes them.
+
+use creel_control::access::Actor;
+use creel_control::runtime::{AssignMode, CreateRuntimes, RuntimeAttributes, RuntimeBatch};
+use creel_wire::error::{ApiError, ErrorCode};
+use creel_wire::ops::runtime::create_desktops::{Input, Output};
+
+use crate::app::App;
+
+pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
+    app.check_region(&input.region_id)?;
+    if input.hostname.is_some() {
+        return Err(ApiError::new(
+            ErrorCode::HOSTNAME_CANNOT_CUSTOMIZE,
+            "The host name of a Linux runtime cannot be chosen. Leave Hostname out.",
+        ));
+    }
+    let office_site_id = input
+        .office_site_id
+        .or(input.directory_id)
+        .ok_or_else(|| ApiError::missing("OfficeSiteId"))?;
+    let attachment = input.desktop_attachment;
+    let batch = RuntimeBatch {
+        bundle_id: input.bundle_id,
+        image_id: attachment.as_ref().and_then(|attachment| attachment.image_id.clone()),
+        desktop_type: attachment.and_then(|attachment| attachment.desktop_type),
+        amount: input.amount.unwrap_or(1),
+        name: input.desktop_name,
+        users: input.end_user_id,
+    };
+    let request = CreateRuntimes {
+        region_id: input.region_id,
+        office_site_id,
+        batches: vec![batch],
+        assign_mode: match input.user_assign_mode.as_deref() {
+            Some("PER_USER") => AssignMode::PerUser,
+            _ => AssignMode::All,
+        },
+        name_suffix: input.desktop_name_suffix.unwrap_or(false),
+        charge_type: input.charge_type.unwrap_or_else(|| "PostPaid".to_owned()),
+        tags: input.tag.into_iter().filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default()))).collect(),
+        monthly_credits: input.purchase_options.and_then(|options| options.monthly_credits),
+        attributes: RuntimeAttributes::default(),
+    };
+    let ids = app.runtimes.create(actor, request).await.map_err(super::api_error)?;
+    Ok(Output { desktop_id: Some(ids.iter().map(ToString::to_string).collect()), order_id: None })
+}

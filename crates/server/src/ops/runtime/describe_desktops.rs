@@ -1,0 +1,128 @@
+//! DescribeDesktops: runtimes as desktops.
+
+use creel_control::access::Actor;
+use creel_control::catalog;
+use creel_control::page::PageNumber;
+use creel_control::runtime::{RuntimeFilter, RuntimeView, provider_word};
+use creel_wire::error::ApiError;
+use creel_wire::ops::runtime::describe_desktops::{Desktops, DesktopsDisks, DesktopsTags, Input, Output};
+use creel_wire::time::TimeFormat;
+
+use crate::app::App;
+use crate::ops::{page_by_token, page_error, shown_time};
+
+const PAGE_SIZE_DEFAULT: i64 = 10;
+const PAGE_SIZE_MAX: i64 = 1_000;
+
+/// Pages by number where the caller names one, else by token.
+pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
+    app.check_region(&input.region_id)?;
+    let by_number = input.page_number.is_some() || input.page_size.is_some();
+    if by_number {
+        let page = PageNumber::new(input.page_number, input.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+            .map_err(|error| page_error(&error, "PageSize"))?;
+        let filter = filter(input);
+        let listed = app.runtimes.list(&actor.account_id, &filter, page).await;
+        let (views, total) = listed.map_err(super::api_error)?;
+        return Ok(Output {
+            desktops: Some(views.into_iter().map(shown).collect()),
+            next_token: None,
+            page_number: Some(page.number),
+            page_size: Some(page.size),
+            total_count: Some(total),
+        });
+    }
+    let (after, limit) =
+        page_by_token(input.next_token.as_deref(), input.max_results, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)?;
+    let filter = filter(input);
+    let listed = app.runtimes.list_after(&actor.account_id, &filter, after, limit).await;
+    let page = listed.map_err(super::api_error)?;
+    Ok(Output {
+        next_token: page.next.map(|cursor| cursor.to_token()),
+        total_count: Some(page.total),
+        desktops: Some(page.items.into_iter().map(shown).collect()),
+        ..Output::default()
+    })
+}
+
+fn filter(input: Input) -> RuntimeFilter {
+    // Every runtime speaks ASP and is under no management; a filter for another value finds nothing.
+    let nothing = input.protocol_type.is_some_and(|kind| kind != "ASP")
+        || input.management_flag.is_some_and(|flag| flag != "NoFlag");
+    let mut statuses = input.desktop_status_list;
+    statuses.extend(input.desktop_status);
+    RuntimeFilter {
+        ids: input.desktop_id,
+        region_id: Some(input.region_id),
+        names: input.desktop_name.into_iter().collect(),
+        deleted: statuses.iter().any(|status| status == "Deleted"),
+        sandbox_statuses: statuses,
+        office_site_id: input.office_site_id.or(input.directory_id),
+        office_site_name: input.office_site_name,
+        resource_group_id: input.resource_group_id,
+        users: input.end_user_id,
+        excluded_users: input.excluded_end_user_id,
+        image_ids: input.image_id,
+        desktop_type: input.desktop_type,
+        charge_type: input.charge_type,
+        os_types: input.os_types,
+        tags: input.tag.into_iter().filter_map(|tag| Some((tag.key?, tag.value))).collect(),
+        nothing,
+        ..RuntimeFilter::default()
+    }
+}
+
+fn shown(view: RuntimeView) -> Desktops {
+    let runtime = view.runtime;
+    let image = catalog::find_image(&runtime.image_id);
+    let size = catalog::find_desktop_type(&runtime.desktop_type);
+    let bundle_name = runtime.bundle_id.as_deref().and_then(catalog::find_bundle).map(|found| found.name.to_owned());
+    let deleted = runtime.deleted_at_ms.is_some();
+    let status = if deleted { "Deleted" } else { runtime.sandbox.as_str() };
+    let disk = DesktopsDisks {
+        disk_size: image.map(|image| image.size_gib),
+        disk_type: Some("SYSTEM".to_owned()),
+        ..DesktopsDisks::default()
+    };
+    let tags = view.tags.into_iter().map(|(key, value)| DesktopsTags { key: Some(key), value: Some(value) });
+    Desktops {
+        agent_provider_list: Some(vec![provider_word(runtime.agent_provider).to_owned()]),
+        bind_amount: i64::try_from(view.users.len()).ok(),
+        bundle_id: runtime.bundle_id,
+        bundle_name,
+        charge_type: Some(runtime.charge_type),
+        connection_status: Some("Unknown".to_owned()),
+        cpu: size.map(|size| size.cpu_count),
+        creation_time: Some(shown_time(runtime.created_at_ms, TimeFormat::Minutes)),
+        desktop_id: Some(runtime.id.to_string()),
+        desktop_name: Some(runtime.name),
+        desktop_status: Some(status.to_owned()),
+        desktop_type: Some(runtime.desktop_type),
+        directory_id: Some(runtime.office_site_id.to_string()),
+        directory_type: Some("SIMPLE".to_owned()),
+        disks: Some(vec![disk]),
+        end_user_ids: Some(view.users),
+        host_name: Some(runtime.host_name),
+        image_id: Some(runtime.image_id),
+        image_name: image.map(|image| image.name.to_owned()),
+        management_flag: Some("NoFlag".to_owned()),
+        management_flags: Some(vec!["NoFlag".to_owned()]),
+        memory: size.map(|size| size.memory_mib),
+        office_site_id: Some(runtime.office_site_id.to_string()),
+        office_site_name: Some(view.office_site_name),
+        office_site_type: Some("SIMPLE".to_owned()),
+        os_type: Some(runtime.os_type),
+        platform: image.map(|image| image.platform.to_owned()),
+        // The API has no field for a reason; Progress is the one that people read while they wait.
+        progress: (!runtime.reason.is_empty()).then_some(runtime.reason),
+        protocol_type: Some("ASP".to_owned()),
+        session_type: Some("SINGLE_SESSION".to_owned()),
+        standard_start_time: runtime.started_at_ms.map(|at| shown_time(at, TimeFormat::Seconds)),
+        start_time: runtime.started_at_ms.map(|at| shown_time(at, TimeFormat::Minutes)),
+        support_hibernation: Some(false),
+        system_disk_size: image.map(|image| image.size_gib),
+        tags: Some(tags.collect()),
+        volume_encryption_enabled: Some(false),
+        ..Desktops::default()
+    }
+}

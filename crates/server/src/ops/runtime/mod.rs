@@ -1,0 +1,65 @@
+//! Runtimes (desktops, in the provider's words).
+
+pub(crate) mod create_desktops;
+pub(crate) mod delete_desktops;
+pub(crate) mod describe_desktops;
+pub(crate) mod list_desktop_agent_runtime;
+pub(crate) mod reboot_desktops;
+pub(crate) mod start_desktops;
+pub(crate) mod stop_desktops;
+
+use creel_control::runtime::RuntimeError;
+use creel_wire::error::{ApiError, ErrorCode};
+use creel_wire::guest::AgentStatus;
+
+/// The word of an agent's status; the API's AgentInstanceStatus.
+pub(crate) fn agent_status_word(status: AgentStatus) -> &'static str {
+    match status {
+        AgentStatus::Undeployed => "Undeployed",
+        AgentStatus::Deploying => "Deploying",
+        AgentStatus::Deployed => "Deployed",
+        AgentStatus::Starting => "Starting",
+        AgentStatus::Running => "Running",
+        AgentStatus::Stopping => "Stopping",
+        AgentStatus::Stopped => "Stopped",
+        AgentStatus::Unavailable => "Unavailable",
+    }
+}
+
+pub(crate) fn api_error(error: RuntimeError) -> ApiError {
+    use RuntimeError as E;
+    let text = match &error {
+        E::Access(error) => return super::access_error(error),
+        E::Store(error) => return super::store_error(error),
+        E::Ledger(error) => return super::internal(error),
+        _ => error.to_string(),
+    };
+    let code = match &error {
+        E::NotFound(_) => ErrorCode::DESKTOP_NOT_FOUND,
+        E::NotRunning { .. } => ErrorCode::INCORRECT_DESKTOP_STATUS,
+        E::OfficeSiteNotFound(_) => ErrorCode::OFFICE_SITE_NOT_FOUND,
+        E::BundleNotFound(_) => ErrorCode::BUNDLE_NOT_FOUND,
+        E::ImageNotFound(_) => ErrorCode::IMAGE_STATUS_NOT_VALID,
+        E::Amount(_) => ErrorCode::INVALID_AMOUNT,
+        E::AmountNotTimesOfUsers { .. } => ErrorCode::AMOUNT_NOT_TIMES_OF_USERS,
+        E::DesktopTypeNotFound(_) => {
+            return ApiError::invalid(
+                "DesktopType",
+                format!("{text}. DescribeDesktopTypes lists those that can be had."),
+            );
+        }
+        E::NothingToMake => return ApiError::missing("BundleId"),
+        E::Name => return ApiError::invalid("DesktopName", format!("{text}, and no control characters.")),
+        E::User(_) => {
+            return ApiError::invalid("EndUserId", format!("{text}: use 1 to 64 letters, digits, '_', '-', '.', '@'."));
+        }
+        E::MonthlyCredits => return ApiError::invalid("MonthlyCredits", format!("{text}.")),
+        E::Access(_) | E::Store(_) | E::Ledger(_) => ErrorCode::INTERNAL_ERROR,
+    };
+    let mut message = text;
+    if let Some(first) = message.get(..1).map(str::to_uppercase) {
+        message.replace_range(..1, &first);
+    }
+    message.push('.');
+    ApiError::new(code, message)
+}

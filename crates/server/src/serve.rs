@@ -1,0 +1,139 @@
+//! Starts and stops a server: everything that is made once, in order.
+
+mod first_start;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use creel_control::account::{AccountError, Accounts};
+use creel_control::clock::Clock;
+use creel_control::id_gen::IdGen;
+use creel_control::store::{DbUrl, Store, StoreError};
+use creel_control::tasks::Tasks;
+
+use crate::app::{App, Services};
+use crate::config::{Config, ConfigError, DataDir, Locks, Role};
+use crate::http::{self, AdminService, AgentService, Listener, Metrics, SHUTDOWN_DEADLINE};
+use crate::rpc::Nonces;
+
+/// Name of the account that the first start makes.
+pub(crate) const ROOT_ACCOUNT: &str = "root";
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("the configuration cannot be used")]
+    Config(#[from] ConfigError),
+    #[error("opening the database")]
+    Store(#[from] StoreError),
+    #[error("making the root account and its access key")]
+    RootAccount(#[from] AccountError),
+    #[error("listening on {address} ({flag})")]
+    Listen {
+        flag: &'static str,
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// A server that runs in this process.
+#[derive(Debug)]
+pub struct Server {
+    app: App,
+    admin_url: String,
+    agent_url: String,
+    _locks: Locks,
+}
+
+impl Server {
+    /// Starts everything that the configuration asks for; when it returns, both listeners answer.
+    ///
+    /// # Errors
+    /// If any part cannot start; what did start is stopped again.
+    pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ServeError> {
+        let tasks = Tasks::new();
+        match Self::start_with(config, clock, tasks.clone()).await {
+            Ok(server) => Ok(server),
+            Err(error) => {
+                tasks.shutdown(SHUTDOWN_DEADLINE).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn start_with(config: Config, clock: Arc<dyn Clock>, tasks: Tasks) -> Result<Self, ServeError> {
+        let data_dir = DataDir::ensure(&config)?;
+        let locks = data_dir.lock(&config)?;
+        let sealer = Arc::new(data_dir.ensure_sealer(&config)?);
+        let tls = match (&config.tls_cert, &config.tls_key) {
+            (Some(cert), Some(key)) => Some(http::load_tls(cert, key)?),
+            _ => None,
+        };
+        // Both ports are taken before anything is written, so that a second start by mistake changes nothing.
+        let admin = listen("--admin-listen", config.admin_listen, tls.clone()).await?;
+        let agent = listen("--agent-listen", config.agent_listen, tls).await?;
+        let (admin_url, agent_url) = (admin.url(), agent.url());
+
+        let address: DbUrl = config.database_url().parse()?;
+        let store = Store::open(&address, clock.clone(), &tasks).await?;
+        let ids = IdGen::new(clock.clone());
+        let accounts = Accounts::new(store.clone(), sealer.clone(), ids.clone());
+        first_start::ensure_root(&accounts, &ids, &config, &data_dir).await?;
+
+        let app = App::new(Services {
+            config,
+            clock,
+            ids,
+            store,
+            sealer,
+            tasks: tasks.clone(),
+            accounts,
+            metrics: Metrics::new(),
+            nonces: Nonces::default(),
+        });
+        http::serve(admin, AdminService(app.clone()), &app.ids, &tasks, "admin-listener");
+        if app.config.has_role(Role::Gateway) {
+            http::serve(agent, AgentService(app.clone()), &app.ids, &tasks, "agent-listener");
+        }
+        tracing::info!(admin = admin_url, agent = agent_url, "creel answers at {admin_url} and {agent_url}");
+        Ok(Self { app, admin_url, agent_url, _locks: locks })
+    }
+
+    /// Where the API is, such as `http://127.0.0.1:8080`.
+    pub fn admin_url(&self) -> &str {
+        &self.admin_url
+    }
+
+    /// Where the gateway and the guest link are.
+    pub fn agent_url(&self) -> &str {
+        &self.agent_url
+    }
+
+    /// The accounts of this server, for whoever embeds it.
+    pub fn accounts(&self) -> &Accounts {
+        &self.app.accounts
+    }
+
+    /// The line that `creel serve` prints once it is ready.
+    pub fn ready_line(&self) -> String {
+        serde_json::json!({"event": "ready", "admin": self.admin_url, "agent": self.agent_url}).to_string()
+    }
+
+    /// Takes no new connections, lets requests that run end, and stops every task; at most 30 seconds. Gives the
+    /// number of tasks that had not ended by then.
+    pub async fn shutdown(self) -> usize {
+        let tasks = self.app.tasks.clone();
+        // The store's writer ends when its last user goes: connections hold the others and end first.
+        drop(self.app);
+        tasks.shutdown(SHUTDOWN_DEADLINE).await
+    }
+}
+
+async fn listen(
+    flag: &'static str,
+    address: SocketAddr,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> Result<Listener, ServeError> {
+    Listener::bind(address, tls).await.map_err(|source| ServeError::Listen { flag, address, source })
+}
