@@ -69,6 +69,8 @@ codes! {
     INVALID_AMOUNT = "InvalidAmount", 400;
     AMOUNT_NOT_TIMES_OF_USERS = "InvalidAmount.NotTimesOfUsers", 400;
     HOSTNAME_CANNOT_CUSTOMIZE = "HostnameCannotCustomizeForLinux", 400;
+    /// An account has as many of something as it may have.
+    QUOTA_EXCEEDED = "QuotaExceeded", 400;
     MODEL_GROUP_NOT_FOUND = "ModelTemplate.NotFound", 404;
     MODEL_GROUP_NAME_TAKEN = "ModelTemplate.NameDuplicate", 400;
     PROVIDER_NOT_FOUND = "ModelProviderTemplate.NotFound", 404;

@@ -112,7 +112,9 @@ mod tests {
     fn only_text_of_the_right_kind_parses() {
         assert!(RuntimeId::parse("ecd-0abc").is_ok());
         assert!(OfficeSiteId::parse("cn-hangzhou+dir-1").is_ok());
-        for bad in ["", "ecd-", "jvs-1", "ecd-a b", "ecd-a/b", "ecd-\u{e9}", &format!("ecd-{}", "a".repeat(100))] {
+        for bad in
+            ["", "ecd-", "jvs-1", "ecd-a b", "ecd-a/b", "ecd-\u{e9}", &format!("ecd-{}", "a".repeat(100))]
+        {
             assert!(RuntimeId::parse(bad).is_err(), "{bad:?}");
         }
     }

@@ -9,3 +9,5 @@ pub mod ops;
 pub mod params;
 pub mod price;
 pub mod secret;
+pub mod sign;
+pub mod time;

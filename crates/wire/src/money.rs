@@ -95,7 +95,9 @@ mod tests {
 
     #[test]
     fn decimal_text_round_trips() {
-        for (text, micros) in [("0.2", 200_000), ("12", 12_000_000), ("-1.5", -1_500_000), ("3.173280", 3_173_280)] {
+        for (text, micros) in
+            [("0.2", 200_000), ("12", 12_000_000), ("-1.5", -1_500_000), ("3.173280", 3_173_280)]
+        {
             assert_eq!(text.parse::<Micros>(), Ok(Micros(micros)), "{text}");
         }
         assert_eq!(Micros(3_173_280).to_string(), "3.173280");
