@@ -46,7 +46,7 @@ pub const MODELS_MAX: i64 = 200;
 /// Longest name, in characters.
 pub const NAME_CHARS_MAX: usize = 128;
 /// Longest description, in characters.
-pub const DESCRIPTION_CHARS_MAX: usize = 512;
+pub const DESCRIPTION_CHARS_MAX: usize = 2_000;
 /// Longest name of a provider as agents use it, in bytes.
 pub const PROVIDER_NAME_BYTES_MAX: usize = 64;
 /// Longest code of a model, in bytes.

@@ -1,4 +1,6 @@
 //! The store on both databases.
 
 mod account;
+mod model;
+mod model_effective;
 mod transactions;
