@@ -126,7 +126,16 @@ fn contradiction(name: &str) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(query in "[ -~]{0,80}", form in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = Params::decode(&query, &form);
+        }
+    }
 
     fn code(query: &str, form: &[u8]) -> String {
         Params::decode(query, form).expect_err("refused").code.into_owned()

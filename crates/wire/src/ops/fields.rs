@@ -181,7 +181,7 @@ impl<'a> Fields<'a> {
         let fields = match self.raw(name)? {
             None => return Ok(None),
             Some(Raw::Text(text)) if text.is_empty() => return Ok(None),
-            Some(raw) => read_object(raw, self.nested(name)?, self.path_of(name))?,
+            Some(raw) => read_object(raw, self.nested(name)?, &self.path_of(name))?,
         };
         read(&fields).map(Some)
     }
@@ -196,7 +196,7 @@ impl<'a> Fields<'a> {
         read: impl Fn(&Fields<'_>) -> Result<T, ApiError>,
     ) -> Result<Vec<T>, ApiError> {
         let specs = self.nested(name)?;
-        self.items(name)?.into_iter().map(|(path, raw)| read(&read_object(raw, specs, path)?)).collect()
+        self.items(name)?.into_iter().map(|(path, raw)| read(&read_object(raw, specs, &path)?)).collect()
     }
 
     fn spec(&self, name: &str) -> Result<&'static ParamSpec, ApiError> {
@@ -228,7 +228,7 @@ impl<'a> Fields<'a> {
         match &self.source {
             Source::Json(map) => Ok(map.get(name).and_then(raw_of_json)),
             Source::Flat { params, prefix } => {
-                flat_raw(params, format!("{prefix}{name}"), &self.path_of(name))
+                flat_raw(params, &format!("{prefix}{name}"), &self.path_of(name))
             }
         }
     }
@@ -284,8 +284,8 @@ fn is_harmless(text: &str) -> bool {
     matches!(text, "" | "{}" | "[]" | "null") || text.eq_ignore_ascii_case("false")
 }
 
-fn flat_raw<'a>(params: &'a Params, name: String, path: &str) -> Result<Option<Raw<'a>>, ApiError> {
-    let text = params.get(&name);
+fn flat_raw<'a>(params: &'a Params, name: &str, path: &str) -> Result<Option<Raw<'a>>, ApiError> {
+    let text = params.get(name);
     let prefix = format!("{name}.");
     let dotted = params.under(&prefix).next().is_some();
     match (text, dotted) {
@@ -333,7 +333,7 @@ fn list_items<'a>(raw: Raw<'a>, path: &str) -> Result<Vec<(String, Raw<'a>)>, Ap
             let mut items = Vec::with_capacity(indexes.len());
             for index in indexes.into_keys() {
                 let item_path = format!("{path}.{index}");
-                if let Some(raw) = flat_raw(params, format!("{prefix}{index}"), &item_path)? {
+                if let Some(raw) = flat_raw(params, &format!("{prefix}{index}"), &item_path)? {
                     items.push((item_path, raw));
                 }
             }
@@ -353,7 +353,7 @@ fn json_items<'a>(items: &[Value], path: &str) -> Result<Vec<(String, Raw<'a>)>,
     items.iter().enumerate().map(item).collect()
 }
 
-fn read_object<'a>(raw: Raw<'a>, specs: &'static [ParamSpec], path: String) -> Result<Fields<'a>, ApiError> {
+fn read_object<'a>(raw: Raw<'a>, specs: &'static [ParamSpec], path: &str) -> Result<Fields<'a>, ApiError> {
     let map = match raw {
         Raw::Flat { params, prefix } => {
             return Fields::new(Source::Flat { params, prefix }, specs, format!("{path}."));
@@ -365,7 +365,7 @@ fn read_object<'a>(raw: Raw<'a>, specs: &'static [ParamSpec], path: String) -> R
     match map {
         Some(map) => Fields::new(Source::Json(map), specs, format!("{path}.")),
         None => Err(invalid(
-            &path,
+            path,
             &format!("The parameter {path} must be an object: {path}.<Field> each, or JSON text."),
         )),
     }
