@@ -82,3 +82,128 @@ fn record(runtime: &Runtime, sandbox: SandboxStatus) -> Vec<Step> {
     }
     vec![Step::Record { sandbox, started: sandbox == SandboxStatus::Running }]
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::runtime::RuntimeAttributes;
+
+    fn runtime(power: Power, deleted: bool, sandbox: SandboxStatus, boot_generation: i64) -> Runtime {
+        Runtime {
+            id: "ecd-1".parse().unwrap(),
+            account_id: "1000".parse().unwrap(),
+            region_id: String::new(),
+            jvs_id: None,
+            name: String::new(),
+            host_name: String::new(),
+            office_site_id: "cn-hangzhou+dir-1".parse().unwrap(),
+            image_id: String::new(),
+            bundle_id: None,
+            desktop_type: String::new(),
+            os_type: String::new(),
+            agent_provider: creel_wire::guest::AgentProvider::OpenClaw,
+            agent_platform: String::new(),
+            charge_type: String::new(),
+            resource_group_id: None,
+            model_group_id: None,
+            attributes: RuntimeAttributes::default(),
+            power,
+            boot_generation,
+            generation: 1,
+            sandbox,
+            reason: String::new(),
+            created_at_ms: 0,
+            started_at_ms: None,
+            deleted_at_ms: deleted.then_some(1),
+        }
+    }
+
+    /// A world that does what it is told, with a guest that links as soon as its sandbox runs.
+    fn apply(steps: &[Step], runtime: &mut Runtime, look: &mut Look) {
+        for step in steps {
+            match step {
+                Step::EnsureRunning { enroll } => {
+                    assert!(*enroll || look.guest_enrolled, "a guest without identity needs a token");
+                    look.state = SandboxState::Running { boot_generation: runtime.boot_generation };
+                    look.guest_enrolled = true;
+                    look.guest_online = true;
+                }
+                Step::EnsureStopped => (look.state, look.guest_online) = (SandboxState::Stopped, false),
+                Step::EnsureAbsent => (look.state, look.guest_online) = (SandboxState::Absent, false),
+                Step::Record { sandbox, .. } => runtime.sandbox = *sandbox,
+                Step::LookAgain { .. } => {}
+            }
+        }
+    }
+
+    fn states() -> impl Strategy<Value = SandboxState> {
+        prop_oneof![
+            Just(SandboxState::Absent),
+            Just(SandboxState::Stopped),
+            (0i64..4).prop_map(|boot_generation| SandboxState::Running { boot_generation }),
+        ]
+    }
+
+    fn statuses() -> impl Strategy<Value = SandboxStatus> {
+        use SandboxStatus as S;
+        prop_oneof![Just(S::Pending), Just(S::Starting), Just(S::Running), Just(S::Stopping), Just(S::Stopped)]
+    }
+
+    proptest! {
+        #[test]
+        fn a_few_passes_reach_the_wish_and_then_nothing_is_left_to_do(
+            on in any::<bool>(), deleted in any::<bool>(), status in statuses(), boot in 1i64..4,
+            state in states(), enrolled in any::<bool>(), online in any::<bool>(), has_driver in any::<bool>(),
+        ) {
+            let power = if on { Power::Running } else { Power::Stopped };
+            let mut runtime = runtime(power, deleted, status, boot);
+            let state = if has_driver { state } else { SandboxState::Absent };
+            let mut look = Look { has_driver, state, guest_enrolled: enrolled, guest_online: online };
+            if matches!(look.state, SandboxState::Running { .. }) && !look.guest_online {
+                // Its guest will link on its own; without that no pass can make the runtime Running.
+                look.guest_online = true;
+            }
+            for _ in 0..4 {
+                let steps = plan(&runtime, &look);
+                apply(&steps, &mut runtime, &mut look);
+            }
+            prop_assert_eq!(plan(&runtime, &look), Vec::new());
+            let wanted = on && !deleted;
+            prop_assert_eq!(runtime.sandbox == SandboxStatus::Running, wanted);
+            prop_assert_eq!(runtime.sandbox == SandboxStatus::Stopped, !wanted);
+            if has_driver && wanted {
+                prop_assert_eq!(look.state, SandboxState::Running { boot_generation: boot });
+            }
+            if deleted {
+                prop_assert_eq!(look.state, SandboxState::Absent);
+            }
+        }
+    }
+
+    #[test]
+    fn what_waits_for_another_host_is_left_alone() {
+        let mut waiting = runtime(Power::Running, false, SandboxStatus::Pending, 1);
+        waiting.reason = "no host".to_owned();
+        let look = Look {
+            has_driver: true,
+            state: SandboxState::Absent,
+            guest_enrolled: false,
+            guest_online: false,
+        };
+        assert_eq!(plan(&waiting, &look), Vec::new());
+    }
+
+    #[test]
+    fn a_broken_link_restarts_nothing() {
+        let running = runtime(Power::Running, false, SandboxStatus::Running, 3);
+        let look = Look {
+            has_driver: true,
+            state: SandboxState::Running { boot_generation: 3 },
+            guest_enrolled: true,
+            guest_online: false,
+        };
+        assert_eq!(plan(&running, &look), Vec::new());
+    }
+}

@@ -44,7 +44,6 @@ pub struct CreateRuntimes {
     /// Names of a batch of several always end in a number; this asks for one even on a single runtime.
     pub name_suffix: bool,
     pub charge_type: String,
-    pub resource_group_id: Option<String>,
     pub tags: Vec<(String, String)>,
     /// Whole credits that each runtime may spend a month from a pack of its own.
     pub monthly_credits: Option<i64>,
@@ -88,10 +87,6 @@ impl Runtimes {
     }
 
     fn plan(&self, actor: &Actor, request: &CreateRuntimes) -> Result<Vec<Planned>, RuntimeError> {
-        if let Some(group) = &request.resource_group_id {
-            // Resource groups are not built yet, so no id can name one.
-            return Err(RuntimeError::ResourceGroupNotFound(group.clone()));
-        }
         if request.monthly_credits.is_some_and(|credits| credits <= 0) {
             return Err(RuntimeError::MonthlyCredits);
         }

@@ -150,8 +150,6 @@ pub enum RuntimeError {
     Name,
     #[error("{0:?} is not a user id")]
     User(String),
-    #[error("no resource group {0} in this account")]
-    ResourceGroupNotFound(String),
     #[error("monthly credits must be positive")]
     MonthlyCredits,
     #[error("recording the request")]

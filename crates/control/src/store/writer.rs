@@ -14,6 +14,8 @@ use crate::tasks::Tasks;
 
 /// Jobs that wait for the SQLite writer at the most; more callers wait for a place.
 const QUEUE_JOBS_MAX: usize = 1024;
+/// How soon another process's changes are seen.
+const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// Jobs in one SQLite commit at the most.
 const GROUP_JOBS_MAX: usize = 256;
 
@@ -81,7 +83,13 @@ pub(super) enum Writer {
 impl Writer {
     pub(super) async fn start(db: &Db, topics: Topics, tasks: &Tasks) -> Result<Self, StoreError> {
         match db {
-            Db::Postgres { .. } => Ok(Writer::Postgres { db: db.clone(), topics }),
+            Db::Postgres { pool } => {
+                let (pool, cancel, heard) = (pool.clone(), tasks.cancelled(), topics.clone());
+                tasks.spawn("store-listener", async move {
+                    tokio::select! { () = listen_postgres(pool, heard) => {}, () = cancel.cancelled() => {} }
+                });
+                Ok(Writer::Postgres { db: db.clone(), topics })
+            }
             Db::Sqlite { options, .. } => {
                 let connection = Connection::Sqlite(Box::new(options.connect().await?));
                 let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
@@ -165,8 +173,21 @@ where
 }
 
 async fn run_sqlite(mut tx: Tx, mut jobs: mpsc::Receiver<Job>, topics: Topics) {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut version = None;
     // Ends when the last sender is dropped with the store: writes asked for during shutdown still happen.
-    while let Some(first) = jobs.recv().await {
+    loop {
+        let first = tokio::select! {
+            job = jobs.recv() => match job {
+                Some(job) => job,
+                None => return,
+            },
+            _ = look.tick() => {
+                raise_if_changed(&mut tx, &mut version, &topics).await;
+                continue;
+            }
+        };
         let mut group = vec![first];
         while group.len() < GROUP_JOBS_MAX {
             match jobs.try_recv() {
@@ -175,6 +196,43 @@ async fn run_sqlite(mut tx: Tx, mut jobs: mpsc::Receiver<Job>, topics: Topics) {
             }
         }
         commit_group(&mut tx, group, &topics).await;
+    }
+}
+
+/// Raises every topic when another process has written: `creel admin` beside a running server. This connection makes
+/// all writes of this process, and its `data_version` moves only for the commits of others.
+async fn raise_if_changed(tx: &mut Tx, version: &mut Option<i64>, topics: &Topics) {
+    let row = tx.fetch_optional("PRAGMA data_version", Vec::new()).await;
+    let now = row.ok().flatten().and_then(|row| row.int("data_version").ok());
+    if version.is_some() && *version != now {
+        Topic::ALL.iter().for_each(|topic| topics.raise(*topic));
+    }
+    *version = now;
+}
+
+/// Raises topics that other processes raised through PostgreSQL; all of them after a lost connection.
+async fn listen_postgres(pool: sqlx::PgPool, topics: Topics) {
+    let mut reconnected = false;
+    loop {
+        match sqlx::postgres::PgListener::connect_with(&pool).await {
+            Ok(mut listener) => {
+                if let Err(error) = listener.listen("creel").await {
+                    tracing::warn!(error = %error, "listening for other processes' changes failed");
+                } else {
+                    if reconnected {
+                        Topic::ALL.iter().for_each(|topic| topics.raise(*topic));
+                    }
+                    while let Ok(Some(notification)) = listener.try_recv().await {
+                        let name = notification.payload();
+                        let found = Topic::ALL.into_iter().find(|topic| topic.name() == name);
+                        found.into_iter().for_each(|topic| topics.raise(topic));
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(error = %error, "connecting to listen for changes failed"),
+        }
+        reconnected = true;
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

@@ -3,4 +3,5 @@
 mod account;
 mod model;
 mod model_effective;
+mod runtime;
 mod transactions;

@@ -68,4 +68,20 @@ both_databases! {
         assert!(done.is_ok() && seen.has_changed().unwrap());
         seen.mark_unchanged();
     }
+
+    async fn another_process_is_heard_within_a_second_or_two(t) {
+        let mut seen = t.store.topics().subscribe(Topic::Directory);
+        // The first look only learns where things stand.
+        tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+        seen.mark_unchanged();
+        let clock: std::sync::Arc<dyn creel_control::clock::Clock> = t.clock.clone();
+        let other = creel_control::store::Store::open(&t.url.parse().unwrap(), clock, &t.tasks).await.unwrap();
+        let done: Result<(), StoreError> = other.write(|tx| Box::pin(async move {
+            tx.execute("INSERT INTO account (id, name, created_at_ms) VALUES ('11', 'a', 0)", Vec::new()).await?;
+            tx.raise(Topic::Directory).await
+        })).await;
+        done.unwrap();
+        let heard = tokio::time::timeout(std::time::Duration::from_secs(5), seen.changed()).await;
+        assert!(heard.is_ok());
+    }
 }
