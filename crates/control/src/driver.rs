@@ -42,7 +42,7 @@ pub struct SandboxSpec {
 /// What an agent may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Guest and agent together.
+    /// The agent and all it starts; the guest is not counted.
     pub memory_bytes: u64,
     /// Thousandths of a processor.
     pub cpu_millis: u32,
@@ -57,7 +57,8 @@ pub enum SandboxState {
     Absent,
     /// Its files exist, nothing runs.
     Stopped,
-    /// Its guest runs, started for this boot generation.
+    /// Its guest runs, started for this boot generation; 0, which is no generation, while only remains of it run:
+    /// an agent without its guest, to be adopted or stopped.
     Running { boot_generation: i64 },
 }
 
