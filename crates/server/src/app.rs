@@ -5,9 +5,15 @@ use std::sync::Arc;
 use creel_control::account::Accounts;
 use creel_control::clock::Clock;
 use creel_control::id_gen::IdGen;
+use creel_control::message::Messages;
+use creel_control::model::Models;
+use creel_control::office_site::OfficeSites;
+use creel_control::runtime::Runtimes;
 use creel_control::secrets::Sealer;
 use creel_control::store::Store;
 use creel_control::tasks::Tasks;
+
+use creel_wire::error::ApiError;
 
 use crate::config::Config;
 use crate::http::Metrics;
@@ -27,6 +33,10 @@ pub(crate) struct Services {
     pub(crate) sealer: Arc<Sealer>,
     pub(crate) tasks: Tasks,
     pub(crate) accounts: Accounts,
+    pub(crate) office_sites: OfficeSites,
+    pub(crate) runtimes: Runtimes,
+    pub(crate) messages: Messages,
+    pub(crate) models: Models,
     pub(crate) metrics: Metrics,
     /// Nonces of requests seen by this process.
     pub(crate) nonces: Nonces,
@@ -35,6 +45,15 @@ pub(crate) struct Services {
 impl App {
     pub(crate) fn new(services: Services) -> Self {
         Self(Arc::new(services))
+    }
+
+    /// Refuses a region that is not this installation's.
+    pub(crate) fn check_region(&self, region_id: &str) -> Result<(), ApiError> {
+        if region_id == self.config.region {
+            return Ok(());
+        }
+        let message = format!("This installation is the region {}. Use it as RegionId.", self.config.region);
+        Err(ApiError::invalid("RegionId", message))
     }
 }
 

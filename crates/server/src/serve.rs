@@ -8,6 +8,7 @@ use std::sync::Arc;
 use creel_control::account::{AccountError, Accounts};
 use creel_control::clock::Clock;
 use creel_control::id_gen::IdGen;
+use creel_control::model::Models;
 use creel_control::store::{DbUrl, Store, StoreError};
 use creel_control::tasks::Tasks;
 
@@ -80,6 +81,7 @@ impl Server {
         let ids = IdGen::new(clock.clone());
         let accounts = Accounts::new(store.clone(), sealer.clone(), ids.clone());
         first_start::ensure_root(&accounts, &ids, &config, &data_dir).await?;
+        let models = Models::new(store.clone(), sealer.clone(), ids.clone(), config.gateway.required);
 
         let app = App::new(Services {
             config,
@@ -89,6 +91,7 @@ impl Server {
             sealer,
             tasks: tasks.clone(),
             accounts,
+            models,
             metrics: Metrics::new(),
             nonces: Nonces::default(),
         });
