@@ -30,13 +30,25 @@
 //! put into the answer by the dispatcher. A panic or [`HANDLER_DEADLINE`] passing answers `InternalError` or
 //! `ServiceUnavailable`.
 
+
+mod catalog;
+mod message;
+mod model;
+mod model_group;
+mod model_provider;
+mod office_site;
+mod region;
+mod runtime;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use creel_control::access::{AccessError, Actor};
+use creel_control::page::{Cursor, PageError};
 use creel_wire::error::{ApiError, ErrorCode};
 use creel_wire::ops::OpSpec;
 use creel_wire::params::Params;
+use creel_wire::time::TimeFormat;
 use futures_util::future::BoxFuture;
 
 use crate::app::App;
@@ -69,7 +81,34 @@ macro_rules! operations {
     };
 }
 
-operations! {}
+operations! {
+    catalog::describe_bundles,
+    catalog::describe_desktop_types,
+    catalog::describe_images,
+    message::describe_agent_messages,
+    message::describe_agent_receipts,
+    message::send_agent_message,
+    model::batch_create_llm_templates,
+    model::list_llm_templates,
+    model_group::config_runtime_model_template,
+    model_group::create_model_template,
+    model_group::get_runtime_model_config,
+    model_group::list_model_templates,
+    model_group::remove_runtime_model_template,
+    model_group::update_model_template,
+    model_provider::create_model_provider_template,
+    model_provider::get_model_provider_template,
+    office_site::create_simple_office_site,
+    office_site::describe_office_sites,
+    region::describe_regions,
+    runtime::create_desktops,
+    runtime::delete_desktops,
+    runtime::describe_desktops,
+    runtime::list_desktop_agent_runtime,
+    runtime::reboot_desktops,
+    runtime::start_desktops,
+    runtime::stop_desktops,
+}
 
 /// The operation of this version and action, if it is built.
 pub(crate) fn find(version: &str, action: &str) -> Option<&'static Operation> {
@@ -119,6 +158,36 @@ pub(crate) fn nonce_used() -> ApiError {
     )
 }
 
+/// What is wrong with a page, as the parameter's own error.
+pub(crate) fn page_error(error: &PageError, parameter: &str) -> ApiError {
+    let parameter = match error {
+        PageError::Size { .. } => parameter,
+        PageError::Number => "PageNumber",
+        PageError::Token => "NextToken",
+    };
+    ApiError::invalid(parameter, format!("The parameter {parameter} is not valid: {error}."))
+}
+
+/// A page by token: where it begins and how many items it has.
+pub(crate) fn page_by_token(
+    next_token: Option<&str>,
+    max_results: Option<i64>,
+    default: i64,
+    max: i64,
+) -> Result<(Option<Cursor>, i64), ApiError> {
+    let limit = max_results.unwrap_or(default);
+    if !(1..=max).contains(&limit) {
+        return Err(page_error(&PageError::Size { max }, "MaxResults"));
+    }
+    let after = Cursor::from_token(next_token).map_err(|error| page_error(&error, "NextToken"))?;
+    Ok((after, limit))
+}
+
+/// A stored moment in one of the provider's forms.
+pub(crate) fn shown_time(at_ms: i64, format: TimeFormat) -> String {
+    creel_wire::time::from_epoch_ms(at_ms).map(|at| format.write(at)).unwrap_or_default()
+}
+
 /// The texts of an error and its causes, outermost first, for one log line.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -132,7 +201,6 @@ pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// The output as a JSON object.
-#[cfg_attr(not(test), expect(dead_code, reason = "used by the table as soon as it holds an operation"))]
 fn encode<T: serde::Serialize>(output: &T) -> Result<Bytes, ApiError> {
     serde_json::to_vec(output).map(Bytes::from).map_err(|error| internal(&error))
 }

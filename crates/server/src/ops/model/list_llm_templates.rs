@@ -1,0 +1,62 @@
+//! ListLlmTemplates: models, those of one group with its default first.
+
+use creel_control::access::Actor;
+use creel_control::model::{ModelFilter, ModelView};
+use creel_control::page::{Page, PageNumber};
+use creel_wire::error::ApiError;
+use creel_wire::ops::model::list_llm_templates::{Data, DataInferenceMetadata, Input, Output};
+
+use super::modalities;
+use crate::app::App;
+use crate::ops::model_group::{api_error, check_ids, given};
+use crate::ops::page_error;
+
+const PAGE_SIZE_DEFAULT: i64 = 10;
+const PAGE_SIZE_MAX: i64 = 1_000;
+
+pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
+    let page = PageNumber::new(input.page_number, input.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+        .map_err(|error| page_error(&error, "PageSize"))?;
+    check_ids("LlmTemplateIds", &input.llm_template_ids)?;
+    let smart = input.smart_model == Some(true);
+    if smart && input.biz_type.is_none() {
+        return Err(ApiError::missing("BizType"));
+    }
+    let filter = ModelFilter {
+        group_id: given(input.model_template_id),
+        provider_id: given(input.provider_template_id),
+        code: given(input.llm_code),
+        ids: input.llm_template_ids,
+    };
+    // A smart model picks another one for each call; there is none here.
+    let found = if smart {
+        Page { items: Vec::new(), total: 0, next: None }
+    } else {
+        app.models.list_models(&actor.account_id, &filter, page).await.map_err(api_error)?
+    };
+    Ok(Output {
+        data: Some(found.items.into_iter().map(shown).collect()),
+        page_number: Some(page.number),
+        page_size: Some(page.size),
+        total_count: Some(found.total),
+    })
+}
+
+fn shown(view: ModelView) -> Data {
+    let model = view.model;
+    let (request, response) = modalities(&model.traits());
+    Data {
+        config: Some(model.config_json),
+        description: Some(model.description),
+        inference_metadata: Some(DataInferenceMetadata {
+            request_modality: Some(request),
+            response_modality: Some(response),
+        }),
+        is_default_model: Some(view.is_default),
+        llm_code: Some(model.code),
+        llm_template_id: Some(model.id.to_string()),
+        name: Some(model.name),
+        provider_template_id: Some(model.provider_id.to_string()),
+        ..Data::default()
+    }
+}
