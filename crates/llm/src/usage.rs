@@ -3,57 +3,11 @@
 //! Upstreams of the OpenAI kind report overlapping numbers, each in a way of its own; here they are taken apart
 //! once, so that a price can be put on each class and nothing is counted twice.
 
-use std::ops::Add;
-
 use serde::Deserialize;
 
+pub use creel_wire::price::Usage;
+
 use crate::openai::scan::{Scanner, members};
-
-/// Tokens of one call by class. The first four are disjoint and are what is billed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub struct Usage {
-    /// Input tokens that were neither read from nor written to a cache.
-    pub input: u64,
-    /// Input tokens read from the upstream's cache.
-    pub cached_input: u64,
-    /// Input tokens written to the upstream's cache.
-    pub cache_write: u64,
-    /// Output tokens, reasoning included.
-    pub output: u64,
-    /// Reasoning tokens: a part of `output`, told beside it and never billed twice.
-    pub reasoning: u64,
-}
-
-impl Usage {
-    /// Input tokens of all classes.
-    pub fn input_total(&self) -> u64 {
-        self.input.saturating_add(self.cached_input).saturating_add(self.cache_write)
-    }
-
-    /// Input and output tokens together.
-    pub fn total(&self) -> u64 {
-        self.input_total().saturating_add(self.output)
-    }
-
-    /// Nothing was used, or nothing is known.
-    pub fn is_zero(&self) -> bool {
-        self.total() == 0
-    }
-}
-
-impl Add for Usage {
-    type Output = Usage;
-
-    fn add(self, other: Usage) -> Usage {
-        Usage {
-            input: self.input.saturating_add(other.input),
-            cached_input: self.cached_input.saturating_add(other.cached_input),
-            cache_write: self.cache_write.saturating_add(other.cache_write),
-            output: self.output.saturating_add(other.output),
-            reasoning: self.reasoning.saturating_add(other.reasoning),
-        }
-    }
-}
 
 /// The `usage` object of the OpenAI dialect and of those near to it.
 #[derive(Debug, Default, Deserialize)]
