@@ -1,5 +1,13 @@
 //! The store on both databases.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic; clippy knows only the functions that are marked as tests"
+)]
+
 mod account;
 mod model;
 mod model_effective;
