@@ -70,7 +70,7 @@ impl<B: Billing> Call<B> {
     /// Runs the call. Whether the client still listens makes no difference to what is booked.
     pub(crate) async fn run(self, reply: Reply) {
         let (bound, clamp) = self.bound().await;
-        let Some(authorization) = self.route.provider.upstream.key.header() else {
+        let Ok(authorization) = self.route.provider.upstream.authorization() else {
             error!(
                 provider.id = %self.route.provider.id,
                 "the key of provider {} cannot be unsealed", self.route.provider.id
@@ -132,10 +132,7 @@ impl<B: Billing> Call<B> {
         let Some(card) = &model.card else {
             return (price::bound(body_bytes, wanted.saturating_mul(answers)), None);
         };
-        let access = &self.access;
-        let billed = self.route.provider.billed;
-        let affordable = match self.gateway.billing.remaining(&access.account, &access.runtime, billed).await
-        {
+        let affordable = match self.gateway.billing.remaining(&self.start(Usage::default())).await {
             None => u64::MAX,
             Some(remaining) => card.affordable_output(remaining, body_bytes) / answers,
         };
@@ -301,7 +298,7 @@ impl<B: Billing> Call<B> {
             }
         }
         let status = parts.status.as_u16();
-        match upstream_error::judge(parts.status, &text, &self.route.provider.upstream.key) {
+        match upstream_error::judge(parts.status, &text, self.route.provider.upstream.key.as_ref()) {
             Verdict::Deny(denial) => {
                 self.warn("refused the operator's key or account", &format!("status {status}"));
                 self.deny(reply, denial).await;

@@ -94,8 +94,8 @@ pub struct Upstream {
     pub chat_uri: Uri,
     /// The member that sets an output limit where the request has none.
     pub output_field: OutputField,
-    /// The real key.
-    pub key: UpstreamKey,
+    /// The real key; `None` for an upstream that wants none.
+    pub key: Option<UpstreamKey>,
 }
 
 /// A base URL that cannot be called.
@@ -105,7 +105,7 @@ pub struct BadBaseUrl;
 
 impl Upstream {
     /// From the provider's base URL, such as `https://host/v1`, with or without a slash at its end.
-    pub fn new(base_url: &str, key: UpstreamKey) -> Result<Self, BadBaseUrl> {
+    pub fn new(base_url: &str, key: Option<UpstreamKey>) -> Result<Self, BadBaseUrl> {
         let uri = format!("{}/chat/completions", base_url.trim_end_matches('/'));
         let chat_uri: Uri = uri.parse().map_err(|_| BadBaseUrl)?;
         if !matches!(chat_uri.scheme_str(), Some("http" | "https")) || chat_uri.query().is_some() {
@@ -116,6 +116,18 @@ impl Upstream {
         let modern = host == "api.openai.com" || host.ends_with(".openai.azure.com");
         let output_field = if modern { OutputField::MaxCompletionTokens } else { OutputField::MaxTokens };
         Ok(Self { chat_uri, output_field, key })
+    }
+}
+
+/// The key cannot be unsealed, or is not fit for a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the upstream's key cannot be had")]
+pub struct NoKey;
+
+impl Upstream {
+    /// The `Authorization` of its requests; `Ok(None)` for an upstream that wants none.
+    pub(crate) fn authorization(&self) -> Result<Option<HeaderValue>, NoKey> {
+        self.key.as_ref().map(|key| key.header().ok_or(NoKey)).transpose()
     }
 }
 
@@ -320,14 +332,9 @@ pub trait Billing: Send + Sync + 'static {
     /// Why a settlement was not recorded; logged with its sources.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// What calls of this runtime may still cost: the smaller of quota and packs; `None` where nothing limits it.
-    /// A hint for choosing an output limit; [`Self::reserve`] decides.
-    fn remaining(
-        &self,
-        account: &AccountId,
-        runtime: &RuntimeId,
-        billed: bool,
-    ) -> impl Future<Output = Option<Micros>> + Send;
+    /// What a call like this may still cost, its bound aside: the smaller of quota and packs; `None` where nothing
+    /// limits it. A hint for choosing an output limit; [`Self::reserve`] decides.
+    fn remaining(&self, start: &CallStart) -> impl Future<Output = Option<Micros>> + Send;
 
     /// Holds the cost of the bound, or what remains where that is less; refuses where nothing remains.
     fn reserve(&self, start: CallStart) -> impl Future<Output = Result<Self::Held, Refusal>> + Send;

@@ -73,7 +73,7 @@ impl UpstreamClient {
 pub(crate) fn request(
     uri: Uri,
     from: &HeaderMap,
-    authorization: HeaderValue,
+    authorization: Option<HeaderValue>,
     body: Vec<u8>,
 ) -> Request<Full<Bytes>> {
     let mut request = Request::new(Full::new(Bytes::from(body)));
@@ -86,7 +86,9 @@ pub(crate) fn request(
         copy(from, headers, &[TRACESTATE]);
     }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::AUTHORIZATION, authorization);
+    if let Some(authorization) = authorization {
+        headers.insert(header::AUTHORIZATION, authorization);
+    }
     request
 }
 

@@ -55,7 +55,7 @@ pub(crate) enum Verdict {
 }
 
 /// Judges an answer whose status is not a success.
-pub(crate) fn judge(status: StatusCode, body: &[u8], key: &UpstreamKey) -> Verdict {
+pub(crate) fn judge(status: StatusCode, body: &[u8], key: Option<&UpstreamKey>) -> Verdict {
     let reported = read(body);
     let code = match &reported.code {
         Some(serde_json::Value::String(text)) => Some(text.clone()),
@@ -89,9 +89,11 @@ pub(crate) fn judge(status: StatusCode, body: &[u8], key: &UpstreamKey) -> Verdi
 }
 
 /// Without the key of this upstream, and without words that begin like one.
-fn redacted(text: &str, key: &UpstreamKey) -> String {
+fn redacted(text: &str, key: Option<&UpstreamKey>) -> String {
     let without_key = key
-        .with_clear(|key| if key.is_empty() { text.to_owned() } else { text.replace(key, REDACTED) })
+        .and_then(|key| {
+            key.with_clear(|key| if key.is_empty() { text.to_owned() } else { text.replace(key, REDACTED) })
+        })
         .unwrap_or_else(|| text.to_owned());
     let is_key_byte = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '*' | '.');
     let mut out = String::with_capacity(without_key.len());
@@ -127,7 +129,7 @@ mod tests {
     }
 
     fn passed(status: u16, body: &str) -> (u16, String) {
-        match judge(StatusCode::from_u16(status).expect("status"), body.as_bytes(), &key()) {
+        match judge(StatusCode::from_u16(status).expect("status"), body.as_bytes(), Some(&key())) {
             Verdict::Pass(response) => {
                 (response.status().as_u16(), String::from_utf8(response.into_body().to_vec()).expect("text"))
             }

@@ -197,7 +197,7 @@ impl Billing for FakeBilling {
     type Held = ();
     type Error = io::Error;
 
-    async fn remaining(&self, _: &AccountId, _: &RuntimeId, _: bool) -> Option<Micros> {
+    async fn remaining(&self, _: &CallStart) -> Option<Micros> {
         self.remaining
     }
 
@@ -241,7 +241,7 @@ fn provider(name: &str, base_url: &str, codes: &[&str]) -> Arc<Provider> {
     Arc::new(Provider {
         id: ProviderId::parse(&format!("mpt-{name}")).expect("an id"),
         name: name.into(),
-        upstream: Upstream::new(base_url, key).expect("an address"),
+        upstream: Upstream::new(base_url, Some(key)).expect("an address"),
         billed: true,
         models: codes.iter().map(model).collect(),
     })

@@ -471,7 +471,7 @@ fn base_urls_and_stored_hashes_are_checked() {
         ("https://h/v1?key=1", None),
         ("", None),
     ] {
-        let uri = Upstream::new(base, key()).ok().map(|upstream| upstream.chat_uri.to_string());
+        let uri = Upstream::new(base, Some(key())).ok().map(|upstream| upstream.chat_uri.to_string());
         assert_eq!(uri.as_deref(), expect, "{base}");
     }
     assert_eq!(KeyHash::from_hex(&hex::encode([7; 32])), Some(KeyHash::from_bytes([7; 32])));
