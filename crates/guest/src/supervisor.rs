@@ -257,7 +257,10 @@ impl Supervisor {
         let deadline = agent.started + Duration::from_millis(self.timing.start_deadline_ms);
         if agent.client.is_ready().await {
             agent.ready = true;
-            let error = self.refused.as_ref().map(|(_, reason)| reason.clone());
+            // An older configuration runs in place of the one that was refused: say so.
+            let wanted = self.desired.borrow().as_ref().map(|desired| desired.generation);
+            let refused = self.refused.as_ref().filter(|(generation, _)| Some(*generation) == wanted);
+            let error = refused.map(|(_, reason)| reason.clone());
             return self.publish(AgentStatus::Running, error);
         }
         if Instant::now() >= deadline {
@@ -424,7 +427,7 @@ impl Supervisor {
         self.agent_gone();
         match (exit, target) {
             (AgentExit::Code(EXIT_CONFIG), Some(target)) => {
-                let reason = self.installation.last_output_line().unwrap_or_default();
+                let reason = self.installation.start_failure().unwrap_or_default();
                 let reason = format!("OpenClaw refuses to start with this configuration: {reason}");
                 if self.accepted.as_ref() == Some(&target) {
                     // What worked once works no more, so it is no longer something to fall back to.

@@ -25,7 +25,9 @@ use crate::trampoline::{Confinement, TrampolinePlan};
 const ADOPTED_POLL: Duration = Duration::from_millis(250);
 /// An agent's output log is put aside beyond this size.
 const LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// Variables of the host's environment that the agent may see.
+/// How much of the output's end is searched for the reason of a failed start.
+const OUTPUT_END_BYTES: u64 = 8 * 1024;
+/// Where the agent looks for programs, after Node's own directory.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How an agent ended.
@@ -327,18 +329,26 @@ impl Installation {
         }
     }
 
-    /// The last line of the agent's output: for a refused configuration it says why.
-    pub(crate) fn last_output_line(&self) -> Option<String> {
+    /// Why OpenClaw did not start, in the words at the end of its output.
+    pub(crate) fn start_failure(&self) -> Option<String> {
         use std::io::{Read, Seek, SeekFrom};
         let mut file = std::fs::File::open(self.output_file()).ok()?;
         let length = file.metadata().ok()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(4096))).ok()?;
+        file.seek(SeekFrom::Start(length.saturating_sub(OUTPUT_END_BYTES))).ok()?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).ok()?;
-        let text = String::from_utf8_lossy(&bytes);
-        let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-        Some(super::rpc::clip(line, 300))
+        failure_in(&String::from_utf8_lossy(&bytes))
     }
+}
+
+/// What follows OpenClaw's own announcement of the failure, else the last line.
+fn failure_in(output: &str) -> Option<String> {
+    const ANNOUNCED: &str = "Gateway failed to start: ";
+    let text = match output.rsplit_once(ANNOUNCED) {
+        Some((_, reason)) => reason.lines().map(str::trim).collect::<Vec<_>>().join(" "),
+        None => output.lines().map(str::trim).rfind(|line| !line.is_empty())?.to_owned(),
+    };
+    Some(super::rpc::clip(text.trim(), 400))
 }
 
 fn with_line(path: &str, line: &str) -> io::Result<Vec<u8>> {
@@ -351,4 +361,26 @@ fn with_line(path: &str, line: &str) -> io::Result<Vec<u8>> {
     }
     bytes.extend_from_slice(line.as_bytes());
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_a_failed_start_is_found() {
+        let output = "x Gateway failed to start: Invalid config at f:\nf:62 - bad\nRun doctor.\n";
+        assert_eq!(failure_in(output).unwrap(), "Invalid config at f: f:62 - bad Run doctor.");
+        assert_eq!(failure_in("one\n two \n\n").unwrap(), "two");
+        assert_eq!(failure_in(""), None);
+    }
+
+    #[test]
+    fn a_line_is_added_to_a_file_that_ends_without_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passwd");
+        std::fs::write(&path, "root:x").unwrap();
+        assert_eq!(with_line(path.to_str().unwrap(), "a\n").unwrap(), b"root:x\na\n");
+        assert_eq!(with_line("/nowhere/at/all", "a\n").unwrap(), b"a\n");
+    }
 }

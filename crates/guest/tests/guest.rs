@@ -1,0 +1,360 @@
+//! The guest as a program, against a server that is part of the test and a stand-in for OpenClaw.
+
+mod server;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use creel_wire::guest::{
+    AgentProvider, AgentStatus, DesiredState, Invocation, InvocationOutcome, InvocationRequest, Model, ModelConfig,
+    ModelProvider, Observation, ProviderEndpoint, Receipt, ToGuest, ToServer,
+};
+use creel_wire::id::InvocationId;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use server::{FakeServer, RUNTIME_ID, VIRTUAL_KEY};
+
+const HARNESS: &str = env!("CARGO_BIN_EXE_creel-guest-harness");
+/// Far above what anything here takes: reached only when something is broken.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A guest in a directory of its own, killed with its agent at the end.
+struct Guest {
+    dir: tempfile::TempDir,
+    child: Child,
+}
+
+impl Guest {
+    fn start(server: &FakeServer) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), server, &json!({}))
+    }
+
+    fn start_in(dir: tempfile::TempDir, server: &FakeServer, timing: &serde_json::Value) -> Self {
+        let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testdata/package");
+        let mut quick = json!({
+            "start_deadline_ms": 30_000, "stop_deadline_ms": 10_000, "backoff_first_ms": 50,
+            "backoff_max_ms": 400, "backoff_reset_ms": 60_000, "poll_ms": 20, "apply_deadline_ms": 20_000,
+            "health_ms": 200, "reconnect_first_ms": 20, "reconnect_max_ms": 200, "ping_ms": 2_000,
+        });
+        for (name, value) in timing.as_object().unwrap() {
+            quick[name] = value.clone();
+        }
+        let path = |name: &str| dir.path().join(name);
+        if !path("guest").exists() {
+            std::fs::create_dir(path("guest")).unwrap();
+            std::fs::write(path("guest/enroll.token"), "token-canary").unwrap();
+        }
+        let options = json!({
+            "guest_dir": path("guest"), "agent_dir": path("agent"), "server_url": server.url(),
+            "enroll_token_file": path("guest/enroll.token"), "boot_generation": 3,
+            "openclaw": { "node_bin": "/usr/bin/python3", "package_dir": package },
+            "isolation": { "kind": "none" }, "timing": quick,
+        });
+        std::fs::write(path("options.json"), options.to_string()).unwrap();
+        let log = std::fs::OpenOptions::new().append(true).create(true).open(path("guest.log")).unwrap();
+        let child = Command::new(HARNESS)
+            .args(["guest", "--options"])
+            .arg(path("options.json"))
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { dir, child }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Ends this guest at once and starts another in the same place.
+    fn replace(mut self, server: &FakeServer) -> Self {
+        self.signal(Signal::SIGKILL);
+        self.child.wait().unwrap();
+        let spare = tempfile::tempdir().unwrap();
+        let dir = std::mem::replace(&mut self.dir, spare);
+        Self::start_in(dir, server, &json!({}))
+    }
+
+    /// Process ids of every start of the agent.
+    fn starts(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.path("agent/state/starts")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.path("guest.log")).unwrap()
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let agent = std::fs::read_to_string(self.path("guest/agent.pid")).unwrap_or_default();
+        let pid = agent.split([':', ',']).nth(1).and_then(|pid| pid.parse().ok());
+        if let Some(pid) = pid.filter(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
+fn desired(generation: i64, models: &[&str]) -> DesiredState {
+    let model = |code: &&str| Model {
+        code: (*code).to_owned(),
+        name: (*code).to_owned(),
+        context_window: None,
+        max_output_tokens: None,
+        input: Vec::new(),
+        reasoning: false,
+    };
+    let provider = ModelProvider {
+        name: "p".to_owned(),
+        endpoint: ProviderEndpoint::Gateway,
+        models: models.iter().map(model).collect(),
+    };
+    let models = ModelConfig { providers: vec![provider], default_model: None };
+    DesiredState { generation, provider: AgentProvider::OpenClaw, models: Some(models) }
+}
+
+fn chat(id: &str, message: &str) -> ToGuest {
+    ToGuest::Invoke(Invocation {
+        id: InvocationId::parse(id).unwrap(),
+        request: InvocationRequest::Chat { session: "s-1".to_owned(), message: message.to_owned() },
+        timeout_ms: 30_000,
+    })
+}
+
+async fn receipt(server: &FakeServer, wanted: impl Fn(&Receipt) -> bool) -> Receipt {
+    server.wait(PATIENCE, |message| match message {
+        ToServer::Receipt(receipt) if wanted(receipt) => Some(receipt.clone()),
+        _ => None,
+    })
+    .await
+}
+
+async fn observation(server: &FakeServer, wanted: impl Fn(&Observation) -> bool) -> Observation {
+    server.wait(PATIENCE, |message| match message {
+        ToServer::Observation(seen) if wanted(seen) => Some(seen.clone()),
+        _ => None,
+    })
+    .await
+}
+
+async fn outcome(server: &FakeServer) -> InvocationOutcome {
+    server.wait(PATIENCE, |message| match message {
+        ToServer::InvocationResult { outcome, .. } => Some(outcome.clone()),
+        _ => None,
+    })
+    .await
+}
+
+fn is(status: AgentStatus) -> impl Fn(&Observation) -> bool {
+    move |seen| seen.status == status
+}
+
+fn uses(generation: i64) -> impl Fn(&Receipt) -> bool {
+    move |receipt| receipt.observed == generation
+}
+
+#[tokio::test]
+async fn from_enrolment_to_a_reply_and_a_graceful_end() {
+    let server = FakeServer::start().await;
+    server.set_desired(desired(1, &["a"]));
+    let mut guest = Guest::start(&server);
+    observation(&server, is(AgentStatus::Starting)).await;
+    let seen = observation(&server, is(AgentStatus::Running)).await;
+    assert_eq!((seen.version.as_deref(), seen.starts, seen.last_error), (Some("2026.9.6"), 1, None));
+    receipt(&server, uses(1)).await;
+    assert!(!guest.path("guest/enroll.token").exists(), "a token is used once");
+
+    server.send(chat("inv-1", "hello"));
+    let expected = InvocationOutcome::Replied { text: format!("s-1|hello|{VIRTUAL_KEY}") };
+    assert_eq!(outcome(&server).await, expected);
+    server.send(chat("inv-1", "hello"));
+    assert_eq!(outcome(&server).await, expected, "asked again: told again");
+
+    server.set_desired(desired(2, &["a", "b"]));
+    receipt(&server, uses(2)).await;
+    assert_eq!(guest.starts().len(), 1, "changed while running");
+
+    guest.signal(Signal::SIGTERM);
+    observation(&server, is(AgentStatus::Stopped)).await;
+    assert!(guest.child.wait().unwrap().success());
+    let log = guest.log();
+    assert!(!log.contains("canary") && !log.contains(VIRTUAL_KEY), "{log}");
+}
+
+#[tokio::test]
+async fn a_killed_guest_is_followed_by_one_that_adopts_the_agent() {
+    let server = FakeServer::start().await;
+    server.set_desired(desired(1, &["a"]));
+    let guest = Guest::start(&server);
+    server.next_link(PATIENCE).await;
+    receipt(&server, uses(1)).await;
+    let guest = guest.replace(&server);
+    server.next_link(PATIENCE).await;
+    let seen = observation(&server, is(AgentStatus::Running)).await;
+    assert_eq!(seen.starts, 1);
+    assert_eq!(guest.starts().len(), 1, "the agent was not restarted");
+
+    // It is not the new guest's child; its end is noticed all the same.
+    kill(Pid::from_raw(i32::try_from(seen.pid.unwrap()).unwrap()), Signal::SIGKILL).unwrap();
+    let seen = observation(&server, is(AgentStatus::Unavailable)).await;
+    assert!(seen.last_error.is_some());
+    let seen = observation(&server, is(AgentStatus::Running)).await;
+    assert_eq!((seen.starts, guest.starts().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn an_agent_outlives_its_server_and_restarts_without_it() {
+    let server = FakeServer::start().await;
+    server.set_desired(desired(1, &["a"]));
+    let guest = Guest::start(&server);
+    receipt(&server, uses(1)).await;
+    server.go_away().await;
+    std::fs::write(guest.path("agent/state/crash"), "").unwrap();
+    tokio::time::timeout(PATIENCE, async {
+        while guest.starts().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("restarted without a server");
+    server.come_back();
+    server.next_link(PATIENCE).await;
+    assert_eq!(observation(&server, is(AgentStatus::Running)).await.starts, 2);
+}
+
+#[tokio::test]
+async fn what_openclaw_refuses_is_rolled_back() {
+    let server = FakeServer::start().await;
+    server.set_desired(desired(1, &["a"]));
+    let guest = Guest::start(&server);
+    receipt(&server, uses(1)).await;
+    let accepted = std::fs::read(guest.path("agent/config/openclaw.json")).unwrap();
+    server.set_desired(desired(2, &["invalid"]));
+    let refused = receipt(&server, |receipt| receipt.error.is_some()).await;
+    assert_eq!((refused.desired, refused.observed), (2, 1));
+    assert!(refused.error.unwrap().contains("invalid model"));
+    assert_eq!(std::fs::read(guest.path("agent/config/openclaw.json")).unwrap(), accepted);
+    server.set_desired(desired(3, &["c"]));
+    let receipt = receipt(&server, uses(3)).await;
+    assert_eq!(receipt.error, None);
+    assert_eq!(guest.starts().len(), 1);
+}
+
+#[tokio::test]
+async fn crashes_back_off_and_status_78_is_not_repeated() {
+    let server = FakeServer::start().await;
+    let guest = Guest::start(&server);
+    server.next_link(PATIENCE).await;
+    std::fs::create_dir_all(guest.path("agent/state")).unwrap();
+    std::fs::write(guest.path("agent/state/exit"), "1").unwrap();
+    server.set_desired(desired(1, &["a"]));
+    for starts in 1..4 {
+        let seen = observation(&server, |seen| seen.status == AgentStatus::Unavailable && seen.starts == starts).await;
+        assert_eq!(seen.last_error.as_deref(), Some("OpenClaw ended with status 1"));
+    }
+    std::fs::write(guest.path("agent/state/exit"), "78").unwrap();
+    let reason = "because a test said so";
+    let blocked =
+        observation(&server, |seen| seen.last_error.as_ref().is_some_and(|error| error.ends_with(reason))).await;
+    assert_eq!(blocked.status, AgentStatus::Unavailable);
+    let refused = receipt(&server, |receipt| receipt.error.is_some()).await;
+    assert!(refused.error.unwrap().ends_with(reason));
+    // The next thing that happens is the start for a new generation.
+    std::fs::remove_file(guest.path("agent/state/exit")).unwrap();
+    server.set_desired(desired(2, &["a"]));
+    let seen = observation(&server, is(AgentStatus::Running)).await;
+    assert_eq!(seen.starts, blocked.starts + 1);
+    receipt(&server, uses(2)).await;
+}
+
+#[tokio::test]
+async fn hermes_is_declined_honestly() {
+    let server = FakeServer::start().await;
+    server.set_desired(DesiredState { provider: AgentProvider::HermesAgent, ..desired(1, &[]) });
+    let _guest = Guest::start(&server);
+    let seen = observation(&server, |seen| seen.last_error.is_some()).await;
+    assert_eq!(seen.last_error.as_deref(), Some("Hermes Agent is not supported by this guest yet"));
+    assert_eq!((seen.status, seen.starts), (AgentStatus::Undeployed, 0));
+}
+
+#[tokio::test]
+async fn a_message_to_an_agent_that_is_down_fails() {
+    let server = FakeServer::start().await;
+    let _guest = Guest::start(&server);
+    server.next_link(PATIENCE).await;
+    server.send(chat("inv-2", "hello"));
+    let expected = InvocationOutcome::Failed { message: "The agent is not running.".to_owned() };
+    assert_eq!(outcome(&server).await, expected);
+}
+
+#[tokio::test]
+async fn a_final_refusal_stops_agent_and_guest() {
+    let server = FakeServer::start().await;
+    server.set_desired(desired(1, &["a"]));
+    let mut guest = Guest::start(&server);
+    let pid = observation(&server, is(AgentStatus::Running)).await.pid.unwrap();
+    server.send(ToGuest::Refused { reason: "deleted".to_owned(), fatal: true });
+    let ended = tokio::task::spawn_blocking(move || {
+        guest.child.wait().unwrap();
+        guest
+    });
+    let guest = tokio::time::timeout(PATIENCE, ended).await.unwrap().unwrap();
+    assert!(guest.log().contains("Refused"), "{}", guest.log());
+    assert!(!Path::new(&format!("/proc/{pid}")).exists());
+}
+
+#[tokio::test]
+async fn a_refused_token_ends_the_guest() {
+    let server = FakeServer::start().await;
+    server.refuse_tokens();
+    let mut guest = Guest::start(&server);
+    let ended = tokio::task::spawn_blocking(move || {
+        guest.child.wait().unwrap();
+        guest
+    });
+    let guest = tokio::time::timeout(PATIENCE, ended).await.unwrap().unwrap();
+    assert!(guest.log().contains("EnrollRefused"), "{}", guest.log());
+}
+
+#[tokio::test]
+async fn a_link_with_an_older_epoch_is_not_believed_and_a_silent_one_is_left() {
+    let server = FakeServer::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let guest = Guest::start_in(dir, &server, &json!({ "ping_ms": 100 }));
+    assert_eq!(server.next_link(PATIENCE).await, RUNTIME_ID);
+    server.go_away().await;
+    server.set_epoch(-5);
+    server.set_desired(desired(1, &["a"]));
+    server.come_back();
+    server.next_link(PATIENCE).await;
+    server.next_link(PATIENCE).await;
+    assert!(guest.starts().is_empty(), "nothing is taken from an older server");
+    server.set_epoch(100);
+    observation(&server, is(AgentStatus::Running)).await;
+    // A server that neither reads nor answers is left within two pings.
+    server.fall_silent();
+    server.next_link(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn the_lock_keeps_a_second_guest_out() {
+    let server = FakeServer::start().await;
+    let guest = Guest::start(&server);
+    server.next_link(PATIENCE).await;
+    let options = guest.path("options.json");
+    let second = tokio::task::spawn_blocking(move || {
+        Command::new(HARNESS).args(["guest", "--options"]).arg(options).output().unwrap()
+    });
+    let output = tokio::time::timeout(PATIENCE, second).await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("AlreadyRunning"));
+}

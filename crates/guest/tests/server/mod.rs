@@ -1,0 +1,272 @@
+//! The server's side of the guest protocol, steered by a test.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use creel_wire::guest::{
+    DesiredState, EnrollRequest, EnrollResponse, PROTOCOL_VERSION, ToGuest, ToServer, hello_signing_input,
+};
+use creel_wire::id::RuntimeId;
+use creel_wire::secret::Secret;
+use ed25519_dalek::{Signature, VerifyingKey};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+pub(crate) const RUNTIME_ID: &str = "ecd-guesttest";
+pub(crate) const VIRTUAL_KEY: &str = "sk-virtual-of-the-test";
+
+#[derive(Default)]
+struct Inner {
+    public_key: Option<String>,
+    refuse_tokens: bool,
+    epoch: i64,
+    desired: Option<DesiredState>,
+    to_send: VecDeque<ToGuest>,
+    received: VecDeque<ToServer>,
+    /// Runtimes of links that were opened and not yet asked for.
+    links: VecDeque<RuntimeId>,
+    /// Links that are served now.
+    open: usize,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Here,
+    /// Refuses and drops every link.
+    Away,
+    /// Keeps the links there are and does nothing with them; new ones work.
+    Silent(u64),
+}
+
+struct Shared {
+    inner: Mutex<Inner>,
+    changed: Notify,
+    arrived: Notify,
+    mode: watch::Sender<Mode>,
+    link_number: Mutex<u64>,
+}
+
+/// A server on a port of its own, gone with its value.
+pub(crate) struct FakeServer {
+    shared: Arc<Shared>,
+    port: u16,
+    _tasks: JoinSet<()>,
+}
+
+impl FakeServer {
+    pub(crate) async fn start() -> Self {
+        let shared = Arc::new(Shared {
+            inner: Mutex::default(),
+            changed: Notify::new(),
+            arrived: Notify::new(),
+            mode: watch::Sender::new(Mode::Here),
+            link_number: Mutex::new(0),
+        });
+        let router = axum::Router::new()
+            .route("/guest/v1/enroll", post(enroll))
+            .route("/guest/v1/link", get(link))
+            .with_state(Arc::clone(&shared));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { shared, port, _tasks: tasks }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Inner)) {
+        change(&mut self.shared.inner.lock().unwrap());
+        self.shared.changed.notify_waiters();
+    }
+
+    pub(crate) fn set_desired(&self, desired: DesiredState) {
+        self.change(|inner| inner.desired = Some(desired));
+    }
+
+    pub(crate) fn set_epoch(&self, epoch: i64) {
+        self.change(|inner| inner.epoch = epoch);
+    }
+
+    pub(crate) fn refuse_tokens(&self) {
+        self.change(|inner| inner.refuse_tokens = true);
+    }
+
+    pub(crate) fn send(&self, message: ToGuest) {
+        self.change(|inner| inner.to_send.push_back(message));
+    }
+
+    /// Returns when no link is left.
+    pub(crate) async fn go_away(&self) {
+        self.shared.mode.send_replace(Mode::Away);
+        self.take(Duration::from_secs(60), |inner| (inner.open == 0).then_some(())).await;
+        self.shared.inner.lock().unwrap().links.clear();
+    }
+
+    pub(crate) fn come_back(&self) {
+        self.shared.mode.send_replace(Mode::Here);
+    }
+
+    pub(crate) fn fall_silent(&self) {
+        self.shared.inner.lock().unwrap().links.clear();
+        let newest = *self.shared.link_number.lock().unwrap();
+        self.shared.mode.send_replace(Mode::Silent(newest));
+    }
+
+    /// Waits for the next link to be opened.
+    pub(crate) async fn next_link(&self, patience: Duration) -> String {
+        self.take(patience, |inner| inner.links.pop_front().map(|id| id.to_string())).await
+    }
+
+    /// Takes messages in their order until one is wanted.
+    pub(crate) async fn wait<T>(&self, patience: Duration, wanted: impl Fn(&ToServer) -> Option<T>) -> T {
+        self.take(patience, |inner| {
+            while let Some(message) = inner.received.pop_front() {
+                if let Some(found) = wanted(&message) {
+                    return Some(found);
+                }
+            }
+            None
+        })
+        .await
+    }
+
+    async fn take<T>(&self, patience: Duration, mut take: impl FnMut(&mut Inner) -> Option<T>) -> T {
+        let taken = async {
+            loop {
+                let arrived = self.shared.arrived.notified();
+                tokio::pin!(arrived);
+                arrived.as_mut().enable();
+                if let Some(found) = take(&mut self.shared.inner.lock().unwrap()) {
+                    return found;
+                }
+                arrived.await;
+            }
+        };
+        tokio::time::timeout(patience, taken).await.expect("the guest sends what the test waits for")
+    }
+}
+
+async fn enroll(State(shared): State<Arc<Shared>>, Json(request): Json<EnrollRequest>) -> impl IntoResponse {
+    let mut inner = shared.inner.lock().unwrap();
+    let used = inner.public_key.is_some();
+    if inner.refuse_tokens || used || request.token.expose() != "token-canary" {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    inner.public_key = Some(request.public_key);
+    Json(EnrollResponse {
+        runtime_id: RuntimeId::parse(RUNTIME_ID).unwrap(),
+        virtual_key: Secret::new(VIRTUAL_KEY.to_owned()),
+    })
+    .into_response()
+}
+
+async fn link(State(shared): State<Arc<Shared>>, upgrade: WebSocketUpgrade) -> impl IntoResponse {
+    if *shared.mode.borrow() == Mode::Away {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let served = async move |socket| {
+        shared.inner.lock().unwrap().open += 1;
+        serve(Arc::clone(&shared), socket).await;
+        shared.inner.lock().unwrap().open -= 1;
+        shared.arrived.notify_waiters();
+    };
+    upgrade.on_upgrade(served).into_response()
+}
+
+async fn send(socket: &mut WebSocket, message: &ToGuest) -> Result<(), axum::Error> {
+    socket.send(Message::text(serde_json::to_string(message).unwrap())).await
+}
+
+/// Checks the answer to the challenge as the real server must.
+fn check_hello(shared: &Shared, hello: &str, nonce: &str) -> RuntimeId {
+    let ToServer::Hello { protocol, runtime_id, boot_id, signature, .. } = serde_json::from_str(hello).unwrap() else {
+        panic!("the first message is not a hello: {hello}");
+    };
+    assert_eq!(protocol, PROTOCOL_VERSION);
+    let key = shared.inner.lock().unwrap().public_key.clone().expect("enrolled before");
+    let key = VerifyingKey::from_bytes(&STANDARD.decode(key).unwrap().try_into().unwrap()).unwrap();
+    let signature = Signature::from_slice(&STANDARD.decode(signature).unwrap()).unwrap();
+    key.verify_strict(&hello_signing_input(nonce, &runtime_id, &boot_id), &signature).unwrap();
+    runtime_id
+}
+
+async fn serve(shared: Arc<Shared>, mut socket: WebSocket) {
+    let nonce = "a nonce";
+    let challenge = ToGuest::Challenge { protocol: PROTOCOL_VERSION, nonce: nonce.to_owned() };
+    if send(&mut socket, &challenge).await.is_err() {
+        return;
+    }
+    let Some(Ok(Message::Text(hello))) = socket.recv().await else { return };
+    let runtime_id = check_hello(&shared, &hello, nonce);
+    let number = {
+        let mut number = shared.link_number.lock().unwrap();
+        *number += 1;
+        *number
+    };
+    let epoch = {
+        let mut inner = shared.inner.lock().unwrap();
+        inner.links.push_back(runtime_id);
+        inner.epoch
+    };
+    shared.arrived.notify_waiters();
+    if send(&mut socket, &ToGuest::Welcome { epoch }).await.is_err() {
+        return;
+    }
+    let mut mode = shared.mode.subscribe();
+    // A change between the upgrade and here must not be missed.
+    mode.mark_changed();
+    let mut sent: Option<DesiredState> = None;
+    loop {
+        let changed = shared.changed.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        let (desired, messages) = {
+            let mut inner = shared.inner.lock().unwrap();
+            (inner.desired.clone(), std::mem::take(&mut inner.to_send))
+        };
+        if desired != sent {
+            if let Some(desired) = &desired
+                && send(&mut socket, &ToGuest::Desired(Box::new(desired.clone()))).await.is_err()
+            {
+                return;
+            }
+            sent = desired;
+        }
+        for message in messages {
+            if send(&mut socket, &message).await.is_err() {
+                return;
+            }
+        }
+        tokio::select! {
+            () = changed => {}
+            _ = mode.changed() => {
+                let mode = *mode.borrow_and_update();
+                match mode {
+                    Mode::Away => return,
+                    Mode::Silent(last) if number <= last => return std::future::pending().await,
+                    Mode::Here | Mode::Silent(_) => {}
+                }
+            }
+            message = socket.recv() => match message {
+                Some(Ok(Message::Text(text))) => {
+                    shared.inner.lock().unwrap().received.push_back(serde_json::from_str(&text).unwrap());
+                    shared.arrived.notify_waiters();
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return,
+            },
+        }
+    }
+}
