@@ -55,7 +55,9 @@ fn flag_params(words: &[String]) -> Result<Vec<(String, String)>, UsageError> {
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let name = word.strip_prefix("--").filter(|name| !name.is_empty()).ok_or_else(|| {
-            UsageError(format!("expected --Name, found a value: write --Name value or --Name=value (at word {word:.20?})"))
+            UsageError(format!(
+                "expected --Name, found a value: write --Name value or --Name=value (at word {word:.20?})"
+            ))
         })?;
         let (name, value) = match name.split_once('=') {
             Some((name, value)) => (name, value.to_owned()),
@@ -116,6 +118,9 @@ mod tests {
         let value = serde_json::json!({"A": "x", "B": 1, "C": true, "D": null, "E": ["a"]});
         let Value::Object(fields) = value else { panic!("an object") };
         let texts: Vec<_> = fields.into_iter().map(|(_, value)| param_text(value)).collect();
-        assert_eq!(texts, [Some("x"), Some("1"), Some("true"), None, Some("[\"a\"]")].map(|t| t.map(str::to_owned)));
+        assert_eq!(
+            texts,
+            [Some("x"), Some("1"), Some("true"), None, Some("[\"a\"]")].map(|t| t.map(str::to_owned))
+        );
     }
 }

@@ -42,7 +42,10 @@ pub(super) async fn run(args: &ChatArgs) -> anyhow::Result<ExitCode> {
     let invocation_id = text(&sent, "InvocationId").to_owned();
     let answer = tokio::time::timeout(ANSWER_DEADLINE, wait(&client, &invocation_id)).await;
     let answer = answer.with_context(|| {
-        format!("no answer within {} s; DescribeAgentMessages may show it later as {invocation_id}", ANSWER_DEADLINE.as_secs())
+        format!(
+            "no answer within {} s; DescribeAgentMessages may show it later as {invocation_id}",
+            ANSWER_DEADLINE.as_secs()
+        )
     })??;
     if args.output == Output::Json {
         print_line(&serde_json::to_string_pretty(&answer)?)?;
@@ -64,7 +67,9 @@ async fn wait(client: &ApiClient, invocation_id: &str) -> anyhow::Result<Value> 
         let message = answer.get("Messages").and_then(|messages| messages.get(0));
         match message {
             None => bail!("the server does not know the message {invocation_id} any more"),
-            Some(message) if matches!(text(message, "Status"), "Succeeded" | "Failed") => return Ok(message.clone()),
+            Some(message) if matches!(text(message, "Status"), "Succeeded" | "Failed") => {
+                return Ok(message.clone());
+            }
             Some(_) => tokio::time::sleep(LOOK_EVERY).await,
         }
     }

@@ -138,7 +138,8 @@ impl ApiClient {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri.clone();
         for (name, value) in signed {
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| CallError::Request(error.into()))?;
+            let name =
+                HeaderName::from_bytes(name.as_bytes()).map_err(|error| CallError::Request(error.into()))?;
             let value = HeaderValue::from_str(&value).map_err(|error| CallError::Request(error.into()))?;
             request.headers_mut().insert(name, value);
         }

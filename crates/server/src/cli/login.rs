@@ -56,8 +56,8 @@ fn is_about_the_key(body: &Value) -> bool {
 
 fn from_file(path: &std::path::Path) -> anyhow::Result<(String, Secret)> {
     let file = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-    let value: Value = serde_json::from_slice(&file)
-        .map_err(|_| UsageError(format!("{} is not JSON", path.display())))?;
+    let value: Value =
+        serde_json::from_slice(&file).map_err(|_| UsageError(format!("{} is not JSON", path.display())))?;
     let (id, secret) = (text(&value, "AccessKeyId"), text(&value, "AccessKeySecret"));
     if id.is_empty() || secret.is_empty() {
         let message = format!("{} holds no AccessKeyId and AccessKeySecret", path.display());

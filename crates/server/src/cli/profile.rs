@@ -25,7 +25,8 @@ struct Profile {
 fn path() -> anyhow::Result<PathBuf> {
     let set = |name| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let config = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
-    let config = config.context("neither XDG_CONFIG_HOME nor HOME is set, so there is no place for a profile")?;
+    let config =
+        config.context("neither XDG_CONFIG_HOME nor HOME is set, so there is no place for a profile")?;
     Ok(config.join("creel").join("profile.json"))
 }
 
@@ -86,7 +87,13 @@ pub(super) fn write(credentials: &Credentials) -> anyhow::Result<PathBuf> {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let new = path.with_extension("new");
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?.write_all(&text)?;
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?
+            .write_all(&text)?;
         std::fs::rename(&new, &path)
     };
     written().with_context(|| format!("writing {}", path.display()))?;

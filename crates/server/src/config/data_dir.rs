@@ -29,6 +29,7 @@ pub struct Locks(#[expect(dead_code, reason = "held for their locks")] Vec<File>
 
 /// What `root-access-key.json` holds: only what was made here, never what the environment gave.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub struct RootCredentials {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_key_id: Option<AccessKeyId>,
