@@ -208,8 +208,8 @@ impl ChatRequest {
         }
     }
 
-    /// The body for the upstream. `body` must be the text that was read.
-    pub fn rewrite(&self, body: &[u8], rewrite: &Rewrite<'_>) -> Vec<u8> {
+    /// The body for the upstream, `None` where it is `body` itself. `body` must be the text that was read.
+    pub fn rewrite(&self, body: &[u8], rewrite: &Rewrite<'_>) -> Option<Vec<u8>> {
         let mut edits: Vec<(Range<usize>, String)> = Vec::with_capacity(4);
         let mut added = String::new();
         if rewrite.model != self.model {
@@ -240,9 +240,12 @@ impl ChatRequest {
                 self.add_limit(rewrite.output_field, tokens_max, &mut edits, &mut added);
             }
         }
+        if edits.is_empty() && added.is_empty() {
+            return None;
+        }
         edits.sort_by_key(|(span, _)| span.start);
         edits.push((self.end..self.end, added));
-        apply(body, &edits)
+        Some(apply(body, &edits))
     }
 
     /// Sets a limit where none stands: over a `null` of that name, else as a new member.

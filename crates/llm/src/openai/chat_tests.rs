@@ -9,7 +9,8 @@ fn keep(model: &str) -> Rewrite<'_> {
 
 fn rewritten(body: &str, rewrite: &Rewrite<'_>) -> String {
     let request = ChatRequest::read(body.as_bytes()).expect("a request");
-    String::from_utf8(request.rewrite(body.as_bytes(), rewrite)).expect("text")
+    let sent = request.rewrite(body.as_bytes(), rewrite);
+    sent.map_or(body.to_owned(), |sent| String::from_utf8(sent).expect("text"))
 }
 
 #[test]
@@ -37,7 +38,8 @@ fn absent_and_null_members_take_their_defaults() {
 #[test]
 fn an_unchanged_request_keeps_every_byte() {
     let body = "{ \"x_new\" : [1e5,{\"\u{e9}\":null}],\n \"model\":\"m\", \"stream\":false }\n";
-    assert_eq!(rewritten(body, &keep("m")), body);
+    let request = ChatRequest::read(body.as_bytes()).expect("a request");
+    assert_eq!(request.rewrite(body.as_bytes(), &keep("m")), None);
 }
 
 #[test]
@@ -141,7 +143,7 @@ proptest! {
         let request = ChatRequest::read(body.as_bytes()).expect("a request");
         prop_assert_eq!(request.model(), &model);
         let rewrite = Rewrite { model: "z", output_tokens_max: Some(50), output_field: OutputField::MaxTokens };
-        let sent: Value = serde_json::from_slice(&request.rewrite(body.as_bytes(), &rewrite)).expect("json");
+        let sent: Value = serde_json::from_str(&rewritten(&body, &rewrite)).expect("json");
         prop_assert_eq!(&sent["extra"], &extra);
         prop_assert_eq!(&sent["model"], "z");
         prop_assert_eq!(sent["max_tokens"].as_u64(), Some(limit.map_or(50, |l| u64::from(l).min(50))));

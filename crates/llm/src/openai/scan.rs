@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use memchr::memchr2;
+use memchr::memchr;
 
 /// Deepest nesting accepted, the outermost object included.
 pub const DEPTH_MAX: u32 = 128;
@@ -110,15 +110,15 @@ impl<'a> Scanner<'a> {
         }
         self.at += 1;
         loop {
+            // Only quotes are searched for: prompts have an escaped line end every few bytes, but few quotes.
             let rest = self.text.get(self.at..).unwrap_or_default();
-            let found = memchr2(b'"', b'\\', rest).ok_or(ScanError::Truncated)?;
-            self.at += found;
-            if self.peek()? == b'"' {
-                self.at += 1;
+            let found = memchr(b'"', rest).ok_or(ScanError::Truncated)?;
+            let inside = rest.get(..found).unwrap_or_default();
+            self.at += found + 1;
+            let backslashes = inside.iter().rev().take_while(|byte| **byte == b'\\').count();
+            if backslashes % 2 == 0 {
                 return Ok(start..self.at);
             }
-            // A backslash and what it escapes; of \uXXXX the digits are plain text to this search.
-            self.at += 2;
         }
     }
 

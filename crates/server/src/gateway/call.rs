@@ -90,7 +90,7 @@ impl<B: Billing> Call<B> {
             self.route.provider.upstream.chat_uri.clone(),
             &self.headers,
             authorization,
-            self.request.rewrite(&self.body, &rewrite),
+            self.request.rewrite(&self.body, &rewrite).map_or_else(|| self.body.clone(), Bytes::from),
         );
         let limits = &self.gateway.limits;
         let mut deadline = Deadline::new(limits.first_byte_max, limits.call_max);

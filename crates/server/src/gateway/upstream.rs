@@ -74,9 +74,9 @@ pub(crate) fn request(
     uri: Uri,
     from: &HeaderMap,
     authorization: Option<HeaderValue>,
-    body: Vec<u8>,
+    body: Bytes,
 ) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(Bytes::from(body)));
+    let mut request = Request::new(Full::new(body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
     let headers = request.headers_mut();
