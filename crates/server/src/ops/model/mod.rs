@@ -3,6 +3,8 @@
 pub(crate) mod batch_create_llm_templates;
 pub(crate) mod list_llm_templates;
 
+mod prices;
+
 use creel_control::model::config::ModelTraits;
 
 /// What a model takes and gives, in the API's words: `Text`, `Image`, `Audio`, `Video`.
