@@ -41,7 +41,10 @@ fn main() -> ExitCode {
             let Some(file) = args.nth(1) else { return ExitCode::FAILURE };
             let _ = tracing::subscriber::set_global_default(Log);
             let ended = creel_guest::GuestOptions::from_file(file.as_ref()).map(|options| {
-                tokio::runtime::Builder::new_current_thread().enable_all().build().map(|rt| rt.block_on(creel_guest::run(options)))
+                tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .map(|rt| rt.block_on(creel_guest::run(options)))
             });
             eprintln!("guest ended: {ended:?}");
             ExitCode::SUCCESS

@@ -103,7 +103,10 @@ impl HttpClient {
             .header(http::header::CONNECTION, "Upgrade")
             .header(http::header::UPGRADE, "websocket")
             .header(http::header::SEC_WEBSOCKET_VERSION, "13")
-            .header(http::header::SEC_WEBSOCKET_KEY, tokio_tungstenite::tungstenite::handshake::client::generate_key())
+            .header(
+                http::header::SEC_WEBSOCKET_KEY,
+                tokio_tungstenite::tungstenite::handshake::client::generate_key(),
+            )
             .body(Full::default())
             .map_err(HttpError::Request)?;
         let call = async {

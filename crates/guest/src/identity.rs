@@ -47,7 +47,7 @@ impl Identity {
 /// How enrolment ended.
 #[derive(Debug)]
 pub(crate) enum Enrolled {
-    Yes(Identity),
+    Yes(Box<Identity>),
     /// The server does not take the token, and will not later.
     Refused(String),
 }
@@ -83,7 +83,8 @@ pub(crate) async fn ensure_identity(
             _ => {}
         }
     }
-    Ok(Enrolled::Yes(Identity { key, runtime_id: answer.runtime_id, virtual_key: answer.virtual_key }))
+    let (runtime_id, virtual_key) = (answer.runtime_id, answer.virtual_key);
+    Ok(Enrolled::Yes(Box::new(Identity { key, runtime_id, virtual_key })))
 }
 
 fn ensure_key(path: &PathBuf) -> Result<SigningKey, GuestError> {

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::http::HttpClient;
 use crate::openclaw::rpc::OpenClawClient;
-use crate::supervisor::Published;
+use crate::published::Published;
 
 /// Turns that one agent has at once; more are refused.
 const RUNNING_MAX: usize = 16;

@@ -7,6 +7,7 @@
 //!
 //! Who may call: the `creel` binary. Depends on `creel-wire` alone.
 
+mod agent_record;
 mod backoff;
 mod error;
 mod files;
@@ -17,6 +18,7 @@ mod link;
 mod openclaw;
 mod options;
 mod procfs;
+mod published;
 mod supervisor;
 mod trampoline;
 
@@ -99,7 +101,7 @@ pub async fn run(options: GuestOptions) -> Result<ExitReason, GuestError> {
     let virtual_key = identity.virtual_key.clone();
     let (supervisor, published) = Supervisor::new(&options, virtual_key, http.clone(), desired, stop.clone())
         .map_err(|e| file_error("reading what an earlier guest left in", dir, e))?;
-    let link = Link::new(&options, http, identity, desired_sender, published)?;
+    let link = Link::new(&options, http, *identity, desired_sender, published)?;
     Ok(supervise(supervisor, link, &stop).await)
 }
 
@@ -135,7 +137,9 @@ async fn take_lock(path: &Path) -> std::io::Result<Option<std::fs::File>> {
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
             Err(std::fs::TryLockError::Error(error)) => return Err(error),
-            Err(std::fs::TryLockError::WouldBlock) if tokio::time::Instant::now() >= deadline => return Ok(None),
+            Err(std::fs::TryLockError::WouldBlock) if tokio::time::Instant::now() >= deadline => {
+                return Ok(None);
+            }
             Err(std::fs::TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }

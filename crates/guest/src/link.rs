@@ -25,7 +25,7 @@ use crate::http::{HttpClient, HttpError};
 use crate::identity::Identity;
 use crate::invocations::{Invocations, Outcome};
 use crate::options::GuestOptions;
-use crate::supervisor::Published;
+use crate::published::Published;
 
 /// A thousand links must not cost a server megabytes of buffers.
 const BUFFER_BYTES: usize = 4 * 1024;
@@ -164,8 +164,11 @@ impl Link {
 
     /// Connects, proves who we are, and waits for the welcome.
     async fn open(&mut self) -> Result<Socket, LinkError> {
-        let stream =
-            self.http.open_websocket(self.uri.clone(), HANDSHAKE_DEADLINE).await.map_err(LinkError::Connect)?;
+        let stream = self
+            .http
+            .open_websocket(self.uri.clone(), HANDSHAKE_DEADLINE)
+            .await
+            .map_err(LinkError::Connect)?;
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER_BYTES)
             .write_buffer_size(0)
@@ -314,5 +317,7 @@ fn link_uri(server_url: &str) -> Result<Uri, GuestError> {
         Some(("http" | "https", _)) => base.to_owned(),
         _ => return Err(GuestError::Server(format!("{base} is neither http nor https"))),
     };
-    format!("{base}/guest/v1/link").parse().map_err(|error: http::uri::InvalidUri| GuestError::Server(error.to_string()))
+    format!("{base}/guest/v1/link")
+        .parse()
+        .map_err(|error: http::uri::InvalidUri| GuestError::Server(error.to_string()))
 }

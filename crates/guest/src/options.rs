@@ -45,7 +45,8 @@ pub struct GuestOptions {
 impl GuestOptions {
     /// Reads the file that a driver wrote.
     pub fn from_file(path: &Path) -> Result<Self, GuestError> {
-        let failed = |source| GuestError::File { action: "reading the options", path: path.to_owned(), source };
+        let failed =
+            |source| GuestError::File { action: "reading the options", path: path.to_owned(), source };
         crate::files::read_json(path)
             .and_then(|options| options.ok_or_else(|| std::io::ErrorKind::NotFound.into()))
             .map_err(failed)
@@ -118,8 +119,8 @@ pub enum Isolation {
     /// A user of its own, its directory mounted at a fixed place that only it sees, and Landlock where the kernel
     /// has it. The guest must be root.
     User { uid: u32, gid: u32, name: String, mount_point: PathBuf, landlock: bool },
-    /// The guest's own user, confined by Landlock.
-    Landlock,
+    /// The guest's own user, confined by Landlock; with a `/tmp` of its own where the host has user namespaces.
+    Landlock { private_tmp: bool },
     /// Nothing: the container or machine around the guest isolates, or an operator accepted it.
     None,
 }
@@ -191,11 +192,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("options.json");
         let text = r#"{"guest_dir":"/g","agent_dir":"/a","server_url":"http://s","openclaw":{"node_bin":"/n",
-            "package_dir":"/p"},"isolation":{"kind":"landlock"}}"#;
+            "package_dir":"/p"},"isolation":{"kind":"landlock","private_tmp":true}}"#;
         std::fs::write(&path, text).unwrap();
         let options = GuestOptions::from_file(&path).unwrap();
         assert_eq!(options.timing, Timing::default());
-        assert_eq!(serde_json::from_str::<GuestOptions>(&serde_json::to_string(&options).unwrap()).unwrap(), options);
+        assert_eq!(
+            serde_json::from_str::<GuestOptions>(&serde_json::to_string(&options).unwrap()).unwrap(),
+            options
+        );
         std::fs::write(&path, text.replace("server_url", "sever_url")).unwrap();
         assert!(GuestOptions::from_file(&path).is_err());
         assert!(GuestOptions::from_file(&dir.path().join("none")).is_err());

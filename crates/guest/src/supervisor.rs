@@ -10,17 +10,18 @@ use std::time::Duration;
 use creel_wire::guest::{AgentProvider, AgentStatus, DesiredState, Observation, Receipt};
 use creel_wire::secret::Secret;
 use nix::sys::signal::Signal;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::agent_record::AgentRecord;
 use crate::files::{read_json, write_json};
 use crate::http::HttpClient;
 use crate::openclaw::config::{RenderContext, Rendered, render};
 use crate::openclaw::process::{AgentExit, AgentProcess, Installation};
 use crate::openclaw::rpc::{Applied, Endpoint, OpenClawClient};
 use crate::options::{GuestOptions, Timing};
+use crate::published::Published;
 use crate::trampoline::EXIT_LOCKED;
 
 /// OpenClaw's exit status for a configuration it does not take (EX_CONFIG).
@@ -28,29 +29,9 @@ const EXIT_CONFIG: i32 = 78;
 /// Looks that a running agent may leave unanswered before it counts as hanging, and before it is killed.
 const SILENT_LOOKS_UNAVAILABLE: u32 = 3;
 const SILENT_LOOKS_KILL: u32 = 18;
+/// The last desired state that OpenClaw took, in the guest's directory.
+const ACCEPTED_FILE: &str = "accepted.json";
 const HERMES_UNSUPPORTED: &str = "Hermes Agent is not supported by this guest yet";
-
-/// What the supervisor tells the rest of the guest.
-#[derive(Debug, Clone)]
-pub(crate) struct Published {
-    pub(crate) observation: Observation,
-    /// `None` before a first desired state.
-    pub(crate) receipt: Option<Receipt>,
-    /// Present while the agent can be talked to.
-    pub(crate) endpoint: Option<Endpoint>,
-}
-
-/// What has to outlive the guest for its successor to adopt the agent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct AgentRecord {
-    starts: u64,
-    port: u16,
-    token: Secret,
-    /// The state that the agent was last configured for.
-    target: Option<DesiredState>,
-    /// The newest generation that the agent is known to use.
-    observed: i64,
-}
 
 struct Agent {
     process: AgentProcess,
@@ -82,9 +63,8 @@ pub(crate) struct Supervisor {
     published: watch::Sender<Published>,
     stop: CancellationToken,
     record: AgentRecord,
-    record_file: PathBuf,
+    guest_dir: PathBuf,
     accepted: Option<DesiredState>,
-    accepted_file: PathBuf,
     agent: Option<Agent>,
     crashes: u32,
     not_before: Option<Instant>,
@@ -101,10 +81,6 @@ impl Supervisor {
         desired: watch::Receiver<Option<DesiredState>>,
         stop: CancellationToken,
     ) -> std::io::Result<(Self, watch::Receiver<Published>)> {
-        let record_file = options.guest_dir.join("agent.json");
-        let accepted_file = options.guest_dir.join("accepted.json");
-        let fresh =
-            AgentRecord { starts: 0, port: 0, token: new_token(), target: None, observed: 0 };
         let version = options.openclaw.version();
         let observation = Observation {
             status: if version.is_some() { AgentStatus::Deployed } else { AgentStatus::Undeployed },
@@ -124,10 +100,9 @@ impl Supervisor {
             desired,
             published,
             stop,
-            record: read_json(&record_file)?.unwrap_or(fresh),
-            record_file,
-            accepted: read_json(&accepted_file)?,
-            accepted_file,
+            record: AgentRecord::load(&options.guest_dir)?,
+            guest_dir: options.guest_dir.clone(),
+            accepted: read_json(&options.guest_dir.join(ACCEPTED_FILE))?,
             agent: None,
             crashes: 0,
             not_before: None,
@@ -190,22 +165,19 @@ impl Supervisor {
         if let Some(pause) = self.not_before.filter(|until| *until > Instant::now()) {
             return self.idle(Some(pause)).await;
         }
-        match self.spawn(target) {
+        match self.spawn(&target) {
             Ok(()) => self.publish(AgentStatus::Starting, None),
             Err(error) => self.on_crash(format!("OpenClaw could not be started: {error}")),
         }
     }
 
-    fn spawn(&mut self, target: DesiredState) -> std::io::Result<()> {
+    fn spawn(&mut self, target: &DesiredState) -> std::io::Result<()> {
         self.installation.ensure_layout()?;
-        self.record.port = free_port()?;
-        self.record.token = new_token();
-        self.record.starts += 1;
-        let rendered = self.render(&target);
-        self.record.target = Some(target);
+        self.record.begin_start(target.clone())?;
+        let rendered = self.render(target);
         self.installation.write_config(&rendered)?;
         // Before the process is there: its adopter must know the port.
-        write_json(&self.record_file, &self.record)?;
+        self.record.save(&self.guest_dir)?;
         let process = self.installation.spawn()?;
         tracing::info!(agent.pid = process.id.pid, agent.starts = self.record.starts, "starting OpenClaw");
         self.agent = Some(self.attach(process));
@@ -502,8 +474,7 @@ impl Supervisor {
         } else {
             refusal.map(|(_, reason)| reason.clone())
         };
-        let receipt =
-            Receipt { desired: desired.generation, observed: self.record.observed, error };
+        let receipt = Receipt { desired: desired.generation, observed: self.record.observed, error };
         self.published.send_if_modified(|published| {
             let changed = published.receipt.as_ref() != Some(&receipt);
             published.receipt = Some(receipt);
@@ -512,22 +483,15 @@ impl Supervisor {
     }
 
     fn persist(&self) {
-        let written = write_json(&self.record_file, &self.record)
-            .and_then(|()| self.accepted.as_ref().map_or(Ok(()), |state| write_json(&self.accepted_file, state)));
+        let accepted_file = self.guest_dir.join(ACCEPTED_FILE);
+        let accepted = self.accepted.as_ref();
+        let written = self
+            .record
+            .save(&self.guest_dir)
+            .and_then(|()| accepted.map_or(Ok(()), |state| write_json(&accepted_file, state)));
         if let Err(error) = written {
             // The agent runs on; a successor would only verify and apply once more.
             tracing::error!(error = %error, "the agent's record could not be written");
         }
     }
-}
-
-fn new_token() -> Secret {
-    let bytes: [u8; 32] = rand::random();
-    Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// A port that nobody listens on now. OpenClaw takes no port 0, so another may get it first: then it ends, and the
-/// next start picks another.
-fn free_port() -> std::io::Result<u16> {
-    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

@@ -1,5 +1,13 @@
 //! The guest as a program, against a server that is part of the test and a stand-in for OpenClaw.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: what fails in them fails the test"
+)]
+
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -7,8 +15,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use creel_wire::guest::{
-    AgentProvider, AgentStatus, DesiredState, Invocation, InvocationOutcome, InvocationRequest, Model, ModelConfig,
-    ModelProvider, Observation, ProviderEndpoint, Receipt, ToGuest, ToServer,
+    AgentProvider, AgentStatus, DesiredState, Invocation, InvocationOutcome, InvocationRequest, Model,
+    ModelConfig, ModelProvider, Observation, ProviderEndpoint, Receipt, ToGuest, ToServer,
 };
 use creel_wire::id::InvocationId;
 use nix::sys::signal::{Signal, kill};
@@ -132,27 +140,30 @@ fn chat(id: &str, message: &str) -> ToGuest {
 }
 
 async fn receipt(server: &FakeServer, wanted: impl Fn(&Receipt) -> bool) -> Receipt {
-    server.wait(PATIENCE, |message| match message {
-        ToServer::Receipt(receipt) if wanted(receipt) => Some(receipt.clone()),
-        _ => None,
-    })
-    .await
+    server
+        .wait(PATIENCE, |message| match message {
+            ToServer::Receipt(receipt) if wanted(receipt) => Some(receipt.clone()),
+            _ => None,
+        })
+        .await
 }
 
 async fn observation(server: &FakeServer, wanted: impl Fn(&Observation) -> bool) -> Observation {
-    server.wait(PATIENCE, |message| match message {
-        ToServer::Observation(seen) if wanted(seen) => Some(seen.clone()),
-        _ => None,
-    })
-    .await
+    server
+        .wait(PATIENCE, |message| match message {
+            ToServer::Observation(seen) if wanted(seen) => Some(seen.clone()),
+            _ => None,
+        })
+        .await
 }
 
 async fn outcome(server: &FakeServer) -> InvocationOutcome {
-    server.wait(PATIENCE, |message| match message {
-        ToServer::InvocationResult { outcome, .. } => Some(outcome.clone()),
-        _ => None,
-    })
-    .await
+    server
+        .wait(PATIENCE, |message| match message {
+            ToServer::InvocationResult { outcome, .. } => Some(outcome.clone()),
+            _ => None,
+        })
+        .await
 }
 
 fn is(status: AgentStatus) -> impl Fn(&Observation) -> bool {
@@ -259,13 +270,16 @@ async fn crashes_back_off_and_status_78_is_not_repeated() {
     std::fs::write(guest.path("agent/state/exit"), "1").unwrap();
     server.set_desired(desired(1, &["a"]));
     for starts in 1..4 {
-        let seen = observation(&server, |seen| seen.status == AgentStatus::Unavailable && seen.starts == starts).await;
+        let seen =
+            observation(&server, |seen| seen.status == AgentStatus::Unavailable && seen.starts == starts)
+                .await;
         assert_eq!(seen.last_error.as_deref(), Some("OpenClaw ended with status 1"));
     }
     std::fs::write(guest.path("agent/state/exit"), "78").unwrap();
     let reason = "because a test said so";
     let blocked =
-        observation(&server, |seen| seen.last_error.as_ref().is_some_and(|error| error.ends_with(reason))).await;
+        observation(&server, |seen| seen.last_error.as_ref().is_some_and(|error| error.ends_with(reason)))
+            .await;
     assert_eq!(blocked.status, AgentStatus::Unavailable);
     let refused = receipt(&server, |receipt| receipt.error.is_some()).await;
     assert!(refused.error.unwrap().ends_with(reason));

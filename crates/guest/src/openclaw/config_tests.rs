@@ -90,8 +90,7 @@ fn any_models() -> impl Strategy<Value = ModelConfig> {
             provider(&name, endpoint, &codes)
         },
     );
-    prop::collection::vec(provider, 0..4)
-        .prop_map(|providers| ModelConfig { providers, default_model: None })
+    prop::collection::vec(provider, 0..4).prop_map(|providers| ModelConfig { providers, default_model: None })
 }
 
 proptest! {

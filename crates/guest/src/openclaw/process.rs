@@ -99,7 +99,7 @@ impl Installation {
         };
         let inside = match &options.isolation {
             Isolation::User { mount_point, .. } => mount_point.clone(),
-            Isolation::Landlock | Isolation::None => options.agent_dir.clone(),
+            Isolation::Landlock { .. } | Isolation::None => options.agent_dir.clone(),
         };
         Ok(Self {
             executable,
@@ -129,7 +129,7 @@ impl Installation {
     fn agent_user(&self) -> Option<(u32, u32)> {
         match self.options.isolation {
             Isolation::User { uid, gid, .. } => Some((uid, gid)),
-            Isolation::Landlock | Isolation::None => None,
+            Isolation::Landlock { .. } | Isolation::None => None,
         }
     }
 
@@ -147,6 +147,9 @@ impl Installation {
         }
         if let Some(ca_file) = &self.options.ca_file {
             self.write_config_file("ca.pem", &std::fs::read(ca_file)?)?;
+        }
+        if let Isolation::Landlock { .. } = self.options.isolation {
+            ensure_dir(&shared_locks_dir(), Ownership { owner: None, mode: 0o700 })?;
         }
         if let Isolation::User { uid, gid, name, mount_point, .. } = &self.options.isolation {
             ensure_dir(mount_point, Ownership { owner: None, mode: 0o755 })?;
@@ -219,7 +222,7 @@ impl Installation {
         plan.user = self.agent_user();
         plan.cwd = Some(self.inside.workspace());
         plan.confinement = match options.isolation {
-            Isolation::User { landlock: true, .. } | Isolation::Landlock => Confinement::Landlock,
+            Isolation::User { landlock: true, .. } | Isolation::Landlock { .. } => Confinement::Landlock,
             Isolation::User { .. } | Isolation::None => Confinement::None,
         };
         // Node's own directory and the one that npm installed the package with all it needs into.
@@ -230,16 +233,24 @@ impl Installation {
             .chain([self.inside.root().to_owned()])
             .collect();
         plan.write = self.inside.owned_by_agent().into();
-        if let Isolation::User { mount_point, .. } = &options.isolation {
-            let config = |name: &str| self.host.config_dir().join(name);
-            plan.binds = vec![
-                (self.host.root().to_owned(), mount_point.clone()),
-                (config("passwd"), "/etc/passwd".into()),
-                (config("group"), "/etc/group".into()),
-                // Last, because the paths before may lie below it.
-                (self.host.tmp(), "/tmp".into()),
-            ];
-            plan.write.push("/tmp".into());
+        let config = |name: &str| self.host.config_dir().join(name);
+        // Last, because the paths before may lie below it.
+        let tmp = (self.host.tmp(), PathBuf::from("/tmp"));
+        match &options.isolation {
+            Isolation::User { mount_point, .. } => {
+                let agent_dir = (self.host.root().to_owned(), mount_point.clone());
+                let passwd = (config("passwd"), "/etc/passwd".into());
+                plan.binds = vec![agent_dir, passwd, (config("group"), "/etc/group".into()), tmp];
+                plan.write.push("/tmp".into());
+            }
+            // Not when the directory itself is below /tmp: its own place would be hidden.
+            Isolation::Landlock { private_tmp: true } if !self.host.root().starts_with("/tmp") => {
+                plan.binds = vec![tmp];
+                plan.write.push("/tmp".into());
+            }
+            // OpenClaw keeps its locks there whatever TMPDIR says.
+            Isolation::Landlock { .. } => plan.write.push(shared_locks_dir()),
+            Isolation::None => {}
         }
         plan.args = self.arguments();
         plan
@@ -264,10 +275,12 @@ impl Installation {
         path.push(PATH);
         let name = match &self.options.isolation {
             Isolation::User { name, .. } => name.clone(),
-            Isolation::Landlock | Isolation::None => nix::unistd::User::from_uid(nix::unistd::Uid::effective())
-                .ok()
-                .flatten()
-                .map_or_else(|| "creel-agent".to_owned(), |user| user.name),
+            Isolation::Landlock { .. } | Isolation::None => {
+                nix::unistd::User::from_uid(nix::unistd::Uid::effective())
+                    .ok()
+                    .flatten()
+                    .map_or_else(|| "creel-agent".to_owned(), |user| user.name)
+            }
         };
         let mut environment: Vec<(&'static str, OsString)> = vec![
             ("HOME", self.inside.home().into()),
@@ -349,6 +362,11 @@ fn failure_in(output: &str) -> Option<String> {
         None => output.lines().map(str::trim).rfind(|line| !line.is_empty())?.to_owned(),
     };
     Some(super::rpc::clip(text.trim(), 400))
+}
+
+/// Where every OpenClaw of one user on one host keeps its locks, which hold nothing else.
+fn shared_locks_dir() -> PathBuf {
+    PathBuf::from(format!("/tmp/openclaw-state-locks-{}", nix::unistd::Uid::effective()))
 }
 
 fn with_line(path: &str, line: &str) -> io::Result<Vec<u8>> {

@@ -105,12 +105,7 @@ impl OpenClawClient {
         format!("http://127.0.0.1:{}{path}", self.endpoint.port)
     }
 
-    async fn post(
-        &self,
-        path: &str,
-        body: &Value,
-        deadline: Duration,
-    ) -> Result<Value, RpcError> {
+    async fn post(&self, path: &str, body: &Value, deadline: Duration) -> Result<Value, RpcError> {
         let request = Request::post(self.uri(path))
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, format!("Bearer {}", self.endpoint.token.expose()))
@@ -142,7 +137,8 @@ fn judge(payload: &Value, expected: &ExpectedModels) -> Applied {
         return Applied::Invalid(issues(payload));
     }
     let hash = |name: &str| payload.get(name).and_then(Value::as_str);
-    let same = hash("configRevisionHash").is_some() && hash("configRevisionHash") == hash("appliedConfigHash");
+    let same =
+        hash("configRevisionHash").is_some() && hash("configRevisionHash") == hash("appliedConfigHash");
     let running = payload.get("runtimeConfig").unwrap_or(&Value::Null);
     let mut wanted = expected.providers.clone();
     wanted.sort();

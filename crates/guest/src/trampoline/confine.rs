@@ -8,6 +8,7 @@ use landlock::{
 };
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{Gid, Uid};
 
 use super::TrampolineError;
 
@@ -15,12 +16,30 @@ use super::TrampolineError;
 const ABI_TESTED: ABI = ABI::V7;
 
 /// Files and directories that every program may read and execute, where they exist.
-const SYSTEM_READ: &[&str] =
-    &["/bin", "/etc", "/lib", "/lib32", "/lib64", "/opt", "/proc", "/run/systemd/resolve", "/sbin", "/sys",
-     "/usr", "/var/lib/ca-certificates"];
+const SYSTEM_READ: &[&str] = &[
+    "/bin",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/opt",
+    "/proc",
+    "/run/systemd/resolve",
+    "/sbin",
+    "/sys",
+    "/usr",
+    "/var/lib/ca-certificates",
+];
 /// Devices that programs write to; and the shared memory that belongs to their own user.
 const DEVICES: &[&str] = &[
-    "/dev/full", "/dev/null", "/dev/ptmx", "/dev/pts", "/dev/random", "/dev/shm", "/dev/tty", "/dev/urandom",
+    "/dev/full",
+    "/dev/null",
+    "/dev/ptmx",
+    "/dev/pts",
+    "/dev/random",
+    "/dev/shm",
+    "/dev/tty",
+    "/dev/urandom",
     "/dev/zero",
 ];
 
@@ -72,11 +91,26 @@ pub(super) fn enforce(ruleset: RulesetCreated) -> Result<(), TrampolineError> {
     }
 }
 
-/// Shows each `from` at its `to`, in a mount namespace of this process's own. Needs CAP_SYS_ADMIN.
+/// Shows each `from` at its `to`, in a mount namespace of this process's own. Needs CAP_SYS_ADMIN, or a host that
+/// lets everybody have a user namespace; what that gives is gone with the execution of the program.
 pub(super) fn private_mounts(binds: &[(PathBuf, PathBuf)]) -> Result<(), TrampolineError> {
     let none: Option<&str> = None;
-    unshare(CloneFlags::CLONE_NEWNS)
+    let (uid, gid) = (Uid::effective(), Gid::effective());
+    let own_user = if uid.is_root() { CloneFlags::empty() } else { CloneFlags::CLONE_NEWUSER };
+    unshare(CloneFlags::CLONE_NEWNS | own_user)
         .map_err(|errno| TrampolineError::Unconfined(format!("a mount namespace of its own: {errno}")))?;
+    if !uid.is_root() {
+        let maps = [
+            ("setgroups", "deny".to_owned()),
+            ("uid_map", format!("{uid} {uid} 1")),
+            ("gid_map", format!("{gid} {gid} 1")),
+        ];
+        for (file, text) in maps {
+            std::fs::write(format!("/proc/self/{file}"), text).map_err(|error| {
+                TrampolineError::Unconfined(format!("a user namespace of its own: {error}"))
+            })?;
+        }
+    }
     // Mounts made by the host still arrive; ours never leave.
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)
         .map_err(|errno| TrampolineError::Unconfined(format!("cutting the mounts off: {errno}")))?;

@@ -191,7 +191,9 @@ async fn send(socket: &mut WebSocket, message: &ToGuest) -> Result<(), axum::Err
 
 /// Checks the answer to the challenge as the real server must.
 fn check_hello(shared: &Shared, hello: &str, nonce: &str) -> RuntimeId {
-    let ToServer::Hello { protocol, runtime_id, boot_id, signature, .. } = serde_json::from_str(hello).unwrap() else {
+    let ToServer::Hello { protocol, runtime_id, boot_id, signature, .. } =
+        serde_json::from_str(hello).unwrap()
+    else {
         panic!("the first message is not a hello: {hello}");
     };
     assert_eq!(protocol, PROTOCOL_VERSION);
