@@ -1,5 +1,13 @@
 //! The process driver against a guest that is a shell script: what it starts, finds again, stops and removes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests: what fails in them fails the test"
+)]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -106,7 +114,7 @@ async fn a_sandbox_lives_from_start_to_removal() {
     driver.ensure_running(&spec).await.unwrap();
     assert_eq!(fixture.guest_pid(id), pid, "nothing is started twice");
     assert_eq!(driver.observe(id).await.unwrap(), running(1));
-    assert_eq!(driver.list().await.unwrap(), [id.clone()]);
+    assert_eq!(driver.list().await.unwrap(), std::slice::from_ref(id));
 
     driver.ensure_stopped(id).await.unwrap();
     driver.ensure_stopped(id).await.unwrap();

@@ -33,9 +33,10 @@ impl Cgroups {
     /// Looks where groups can be made; tries it.
     pub(super) fn detect(proc: &Path, root: &Path) -> Self {
         let own = std::fs::read_to_string(proc.join("self/cgroup")).unwrap_or_default();
-        let v1 = |controller: &str| usable(&root.join(controller).join(own_group(&own, controller)?).join("creel"));
-        let version1 =
-            Self { memory: v1("memory"), pids: v1("pids"), cpu: v1("cpu"), unified: false };
+        let v1 = |controller: &str| {
+            usable(&root.join(controller).join(own_group(&own, controller)?).join("creel"))
+        };
+        let version1 = Self { memory: v1("memory"), pids: v1("pids"), cpu: v1("cpu"), unified: false };
         if version1 != Self::default() {
             return version1;
         }

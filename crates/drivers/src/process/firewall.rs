@@ -48,8 +48,10 @@ impl Firewall {
             return Ok(());
         }
         // Adding it first makes the deletion of a missing chain succeed.
-        nft(&format!("add table inet creel\nadd chain inet creel agent_{uid}\ndelete chain inet creel agent_{uid}\n"))
-            .await
+        nft(&format!(
+            "add table inet creel\nadd chain inet creel agent_{uid}\ndelete chain inet creel agent_{uid}\n"
+        ))
+        .await
     }
 }
 
@@ -64,7 +66,12 @@ fn script(uid: u32, port: u16) -> String {
 
 async fn nft(script: &str) -> io::Result<()> {
     let mut command = Command::new("nft");
-    command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .args(["-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     let mut child = command.spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(script.as_bytes()).await?;
@@ -86,8 +93,10 @@ mod tests {
     fn the_rule_is_for_one_user_and_one_port() {
         let text = script(2_130_000_001, 8080);
         assert!(text.contains("add chain inet creel agent_2130000001 {"), "{text}");
-        assert!(text.ends_with(
-            "meta skuid 2130000001 tcp dport 8080 fib daddr type local reject with tcp reset\n"
-        ));
+        assert!(
+            text.ends_with(
+                "meta skuid 2130000001 tcp dport 8080 fib daddr type local reject with tcp reset\n"
+            )
+        );
     }
 }

@@ -21,8 +21,8 @@ const PROBE_DEADLINE: Duration = Duration::from_secs(20);
 pub(super) enum HostIsolation {
     /// A user and a mount namespace of their own; Landlock too, where the kernel has it.
     User { landlock: bool },
-    /// The server's user, shut in by Landlock.
-    Landlock,
+    /// The server's user, shut in by Landlock; with a `/tmp` of its own where the host has user namespaces.
+    Landlock { private_tmp: bool },
     /// Nothing: an operator accepted it.
     None,
 }
@@ -42,7 +42,17 @@ pub(super) async fn probe(
         }
     } else {
         match run_nothing(config, &["--landlock"]).await {
-            Ok(()) => return Ok(HostIsolation::Landlock),
+            Ok(()) => {
+                let tmp = runtimes_dir.to_str().ok_or_else(|| DriverError::Unfit {
+                    reason: "the data directory's name is not text".to_owned(),
+                })?;
+                let private =
+                    run_nothing(config, &["--bind-from", tmp, "--bind-to", "/tmp", "--landlock"]).await;
+                if let Err(reason) = &private {
+                    tracing::warn!("no user namespaces: agents have no /tmp ({reason})");
+                }
+                return Ok(HostIsolation::Landlock { private_tmp: private.is_ok() });
+            }
             Err(reason) => format!("without root, agents need a kernel with Landlock ({reason})"),
         }
     };

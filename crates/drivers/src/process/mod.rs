@@ -116,7 +116,12 @@ impl ProcessDriver {
         let uids = Uids::new(&config.run_dir.join("uids"), config.uid_base, config.uid_count);
         let host =
             Host { runtimes_dir, isolation, cgroups, uids, firewall, config, children: Mutex::default() };
-        Ok(Self { host, locks: Mutex::default() })
+        let driver = Self { host, locks: Mutex::default() };
+        // The admin port may be another than the one that running agents are kept from.
+        for id in driver.list().await? {
+            driver.host.sandbox(&id).renew_firewall().await?;
+        }
+        Ok(driver)
     }
 
     async fn alone_with(&self, id: &RuntimeId) -> tokio::sync::OwnedMutexGuard<()> {

@@ -32,7 +32,11 @@ pub(super) fn guest_options(config: &ProcessDriverConfig, spec: &SandboxSpec, gi
             "mount_point": mount_point(config),
             "landlock": landlock,
         }),
-        (HostIsolation::User { .. } | HostIsolation::Landlock, _) => json!({ "kind": "landlock" }),
+        (HostIsolation::Landlock { private_tmp }, _) => {
+            json!({ "kind": "landlock", "private_tmp": private_tmp })
+        }
+        // Every sandbox of such a host has been given a user.
+        (HostIsolation::User { .. }, None) => json!({ "kind": "landlock", "private_tmp": false }),
         (HostIsolation::None, _) => json!({ "kind": "none" }),
     };
     json!({

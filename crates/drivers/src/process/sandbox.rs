@@ -121,7 +121,7 @@ impl<'a> Sandbox<'a> {
         ensure_private_dir(&self.dir).and_then(|()| ensure_private_dir(&guest_dir)).map_err(failed)?;
         let uid = match self.host.isolation {
             HostIsolation::User { .. } => Some(self.claim_uid().await?),
-            HostIsolation::Landlock | HostIsolation::None => None,
+            HostIsolation::Landlock { .. } | HostIsolation::None => None,
         };
         let cgroups = self.host.cgroups.ensure(&self.id, &spec.limits);
         let token_file = guest_dir.join("enroll.token");
@@ -146,7 +146,8 @@ impl<'a> Sandbox<'a> {
         let failed = |error| self.failed("claiming a user id", error);
         let before = self.record().uid;
         let uid = self.host.uids.claim(&self.dir, before).map_err(failed)?;
-        let uid = uid.ok_or_else(|| DriverError::Exhausted { reason: "every user id is taken".to_owned() })?;
+        let uid =
+            uid.ok_or_else(|| DriverError::Exhausted { reason: "every user id is taken".to_owned() })?;
         if before != Some(uid) {
             let agent_dir = self.dir.join("agent");
             let handed_over = tokio::task::spawn_blocking(move || hand_over(&agent_dir, before, uid));
@@ -157,6 +158,12 @@ impl<'a> Sandbox<'a> {
         }
         self.host.firewall.ensure(uid).await.map_err(failed)?;
         Ok(uid)
+    }
+
+    /// Keeps the agent's user from the admin port of today.
+    pub(super) async fn renew_firewall(&self) -> Result<(), DriverError> {
+        let Some(uid) = self.record().uid else { return Ok(()) };
+        self.host.firewall.ensure(uid).await.map_err(|error| self.failed("setting the firewall", error))
     }
 
     async fn start(&self, spec: &SandboxSpec) -> Result<(), DriverError> {
@@ -173,7 +180,9 @@ impl<'a> Sandbox<'a> {
                 return Ok(());
             }
             if let Some(status) = child.try_wait().map_err(failed)? {
-                return Err(failed(io::Error::other(format!("the guest ended at once ({status}); see guest.log"))));
+                return Err(failed(io::Error::other(format!(
+                    "the guest ended at once ({status}); see guest.log"
+                ))));
             }
             if Instant::now() >= deadline {
                 child.kill().await.map_err(failed)?;
@@ -228,7 +237,8 @@ impl<'a> Sandbox<'a> {
 
     /// Processes that the agent started and that are still there.
     fn remains(&self, uid: Option<u32>) -> Vec<u32> {
-        let in_cgroups = self.host.cgroups.dirs(&self.id).into_iter().flat_map(|dir| processes_of_cgroup(&dir));
+        let in_cgroups =
+            self.host.cgroups.dirs(&self.id).into_iter().flat_map(|dir| processes_of_cgroup(&dir));
         in_cgroups.chain(uid.into_iter().flat_map(processes_of_user)).collect()
     }
 
