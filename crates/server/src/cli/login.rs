@@ -36,9 +36,9 @@ pub(super) async fn run(args: &LoginArgs) -> anyhow::Result<ExitCode> {
     };
     let credentials = Credentials { endpoint: args.endpoint.clone(), access_key_id, access_key_secret };
     let client = ApiClient::new(credentials.clone(), Arc::new(SystemClock))?;
-    match client.call("2020-09-30", "DescribeRegions", &[]).await {
+    match client.call("2026-11-24", "DescribeAgentMessages", &[]).await {
         Ok(_) => {}
-        // Permission is another matter: who may not list regions is logged in all the same.
+        // Permission is another matter: who may not list messages is logged in all the same.
         Err(CallError::Refused { body }) if !is_about_the_key(&body) => {}
         Err(error) => return Err(error.into()),
     }

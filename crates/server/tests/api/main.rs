@@ -1,0 +1,17 @@
+//! The API through HTTP, as any client sees it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic; clippy knows only the functions that are marked as tests"
+)]
+
+mod access;
+mod command_line;
+mod first_start;
+mod harness;
+mod limits;
+mod model;
+mod model_calls;
+mod requests;
