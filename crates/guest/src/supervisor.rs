@@ -409,7 +409,11 @@ impl Supervisor {
                 self.refuse(&target, reason);
             }
             (AgentExit::Code(code), _) if code == i32::from(EXIT_LOCKED) => {
-                self.on_crash("another OpenClaw of this agent still runs".to_owned());
+                // Left by a guest that was killed while starting it. Nobody knows its port.
+                if let Ok(Some(stranger)) = self.installation.find_running() {
+                    self.installation.kill_leftovers(stranger.id);
+                }
+                self.on_crash("another OpenClaw of this agent was still starting".to_owned());
             }
             (exit, _) => self.on_crash(format!("OpenClaw {exit}")),
         }
@@ -490,7 +494,6 @@ impl Supervisor {
             .save(&self.guest_dir)
             .and_then(|()| accepted.map_or(Ok(()), |state| write_json(&accepted_file, state)));
         if let Err(error) = written {
-            // The agent runs on; a successor would only verify and apply once more.
             tracing::error!(error = %error, "the agent's record could not be written");
         }
     }

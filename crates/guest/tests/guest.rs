@@ -361,6 +361,34 @@ async fn a_link_with_an_older_epoch_is_not_believed_and_a_silent_one_is_left() {
 }
 
 #[tokio::test]
+async fn an_agent_that_was_starting_when_its_guest_was_killed_gives_way() {
+    let server = FakeServer::start().await;
+    let guest = Guest::start(&server);
+    server.next_link(PATIENCE).await;
+    // What such a guest leaves: a process with the lock, under the trampoline's process file.
+    let (lock, pid_file) = (guest.path("guest/agent.lock"), guest.path("guest/agent.pid"));
+    let mut stranger = Command::new(HARNESS)
+        .args(["guest-exec", "--setsid", "--lock"])
+        .arg(lock)
+        .arg("--pid-file")
+        .arg(&pid_file)
+        .args(["--", "sleep", "1000"])
+        .spawn()
+        .unwrap();
+    let left = async {
+        while !pid_file.exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, left).await.expect("the trampoline writes its process file");
+    server.set_desired(desired(1, &["a"]));
+    observation(&server, is(AgentStatus::Unavailable)).await;
+    observation(&server, is(AgentStatus::Running)).await;
+    assert!(!stranger.wait().unwrap().success());
+    assert_eq!(guest.starts().len(), 1);
+}
+
+#[tokio::test]
 async fn the_lock_keeps_a_second_guest_out() {
     let server = FakeServer::start().await;
     let guest = Guest::start(&server);

@@ -198,10 +198,6 @@ impl Installation {
 
     /// Starts OpenClaw with the configuration that is there. It holds the lock from before its first instruction.
     pub(crate) fn spawn(&self) -> io::Result<AgentProcess> {
-        match std::fs::remove_file(self.pid_file()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
         let output = open_log(&self.output_file(), LOG_BYTES_MAX)?;
         let mut command = Command::new(&self.executable);
         command.arg("guest-exec").args(self.plan().to_args());
