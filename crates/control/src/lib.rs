@@ -11,6 +11,7 @@ pub mod clock;
 pub mod driver;
 pub mod guest;
 pub mod id_gen;
+pub mod ledger;
 pub mod message;
 pub mod model;
 pub mod office_site;

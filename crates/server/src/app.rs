@@ -5,6 +5,7 @@ use std::sync::Arc;
 use creel_control::account::Accounts;
 use creel_control::clock::Clock;
 use creel_control::id_gen::IdGen;
+use creel_control::ledger::Credits;
 use creel_control::message::Messages;
 use creel_control::model::Models;
 use creel_control::office_site::OfficeSites;
@@ -26,6 +27,8 @@ pub(crate) struct App(Arc<Services>);
 /// What an [`App`] holds. A service is added here, made in `serve.rs`, and used by handlers as `app.<service>`.
 #[derive(Debug)]
 pub(crate) struct Services {
+    /// Where the API is, as this process sees it.
+    pub(crate) admin_url: String,
     pub(crate) config: Config,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: IdGen,
@@ -37,6 +40,7 @@ pub(crate) struct Services {
     pub(crate) runtimes: Runtimes,
     pub(crate) messages: Messages,
     pub(crate) models: Models,
+    pub(crate) credits: Credits,
     pub(crate) metrics: Metrics,
     /// Nonces of requests seen by this process.
     pub(crate) nonces: Nonces,

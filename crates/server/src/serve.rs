@@ -1,13 +1,22 @@
 //! Starts and stops a server: everything that is made once, in order.
 
+mod agents;
 mod first_start;
+mod llm;
+mod system_providers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use creel_control::account::{AccountError, Accounts};
 use creel_control::clock::Clock;
+use creel_control::driver::DriverError;
 use creel_control::id_gen::IdGen;
+use creel_control::ledger::{Credits, LedgerError};
+use creel_control::message::Messages;
+use creel_control::model::ModelError;
+use creel_control::office_site::OfficeSites;
+use creel_control::runtime::Runtimes;
 use creel_control::model::Models;
 use creel_control::store::{DbUrl, Store, StoreError};
 use creel_control::tasks::Tasks;
@@ -27,6 +36,16 @@ pub enum ServeError {
     Config(#[from] ConfigError),
     #[error("opening the database")]
     Store(#[from] StoreError),
+    #[error("taking up the operator's model providers")]
+    SystemProviders(#[from] ModelError),
+    #[error("system_provider {name}: its api {api:?} is not openai-completions, the only one that the gateway speaks")]
+    SystemProviderApi { name: String, api: String },
+    #[error("opening the ledger")]
+    Ledger(#[from] LedgerError),
+    #[error("making the client for model providers")]
+    Upstream(#[from] rustls::Error),
+    #[error("preparing a place for agents")]
+    Driver(#[from] DriverError),
     #[error("making the root account and its access key")]
     RootAccount(#[from] AccountError),
     #[error("listening on {address} ({flag})")]
@@ -82,23 +101,34 @@ impl Server {
         let accounts = Accounts::new(store.clone(), sealer.clone(), ids.clone());
         first_start::ensure_root(&accounts, &ids, &config, &data_dir).await?;
         let models = Models::new(store.clone(), sealer.clone(), ids.clone(), config.gateway.required);
+        let credits = Credits::new(store.clone(), ids.clone());
+        system_providers::seed(&models, &credits, &accounts, &ids, &config).await?;
+        let runtimes = Runtimes::new(store.clone(), ids.clone());
 
         let app = App::new(Services {
+            admin_url: admin_url.clone(),
             config,
             clock,
+            office_sites: OfficeSites::new(store.clone(), ids.clone()),
+            messages: Messages::new(store.clone(), ids.clone(), runtimes.clone()),
+            runtimes,
+            models,
+            credits,
             ids,
             store,
             sealer,
             tasks: tasks.clone(),
             accounts,
-            models,
             metrics: Metrics::new(),
             nonces: Nonces::default(),
         });
-        http::serve(admin, AdminService(app.clone()), &app.ids, &tasks, "admin-listener");
+        let links = agents::start(&app, &admin_url, &agent_url).await?;
         if app.config.has_role(Role::Gateway) {
-            http::serve(agent, AgentService(app.clone()), &app.ids, &tasks, "agent-listener");
+            let gateway = llm::start(&app).await?;
+            let service = AgentService { app: app.clone(), gateway, guests: links.router() };
+            http::serve(agent, service, &app.ids, &tasks, "agent-listener");
         }
+        http::serve(admin, AdminService(app.clone()), &app.ids, &tasks, "admin-listener");
         tracing::info!(admin = admin_url, agent = agent_url, "creel answers at {admin_url} and {agent_url}");
         Ok(Self { app, admin_url, agent_url, _locks: locks })
     }

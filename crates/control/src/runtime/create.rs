@@ -5,6 +5,7 @@ use creel_wire::id::{ResourceGroupId, RuntimeId};
 use super::{Power, Runtime, RuntimeAttributes, RuntimeError, Runtimes, SandboxStatus};
 use crate::access::Actor;
 use crate::catalog::{self, Bundle, DesktopType, Image, OsType};
+use crate::ledger::grant_monthly;
 use crate::store::Tx;
 
 /// Runtimes in one request at the most; the provider's documented limit.
@@ -79,6 +80,9 @@ impl Runtimes {
                     let names: Vec<&str> = made.iter().map(RuntimeId::as_str).collect();
                     actor.audit(tx, &names, now_ms).await?;
                     insert(tx, &planned, &request.tags, now_ms).await?;
+                    if let Some(credits) = request.monthly_credits {
+                        grant_monthly(tx, &actor.account_id, &made, credits, now_ms).await?;
+                    }
                     actor.remember(tx, &made, now_ms).await?;
                     Ok(made)
                 })

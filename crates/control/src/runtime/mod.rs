@@ -150,10 +150,12 @@ pub enum RuntimeError {
     Name,
     #[error("{0:?} is not a user id")]
     User(String),
-    #[error("monthly credits must be positive")]
+    #[error("monthly credits must be a positive amount that fits")]
     MonthlyCredits,
     #[error("recording the request")]
     Access(#[from] AccessError),
+    #[error("granting monthly credits")]
+    Ledger(#[from] crate::ledger::LedgerError),
     #[error("reading or writing runtimes")]
     Store(#[from] StoreError),
 }

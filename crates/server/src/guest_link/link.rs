@@ -85,7 +85,7 @@ pub(super) async fn run(links: GuestLinks, mut socket: WebSocket) {
     };
     tracing::info!(runtime.id = %id, epoch, "guest of {id} linked");
     let marks = links.register(&id, epoch);
-    let mut link = Link { links: &links, socket, guest, epoch, sent: Sent::default(), last_seen: None };
+    let mut link = Link { links: &links, socket, guest, epoch, sent: Sent::default(), last_seen: None, early_receipt: None };
     let end = link.serve(marks).await;
     links.unregister(&id, epoch);
     tracing::info!(runtime.id = %id, epoch, reason = %end, "link of {id} ended: {end}");
@@ -152,6 +152,7 @@ struct Link<'a> {
     epoch: i64,
     sent: Sent,
     last_seen: Option<Observation>,
+    early_receipt: Option<Receipt>,
 }
 
 impl Link<'_> {
@@ -228,7 +229,10 @@ impl Link<'_> {
         let state = DesiredState { generation, provider: self.guest.agent_provider, models };
         send(&mut self.socket, &ToGuest::Desired(Box::new(state))).await?;
         self.sent = Sent { generation, models_marker: marker };
-        Ok(())
+        match self.early_receipt.take() {
+            Some(receipt) => self.on_receipt(receipt).await,
+            None => Ok(()),
+        }
     }
 
     async fn send_invocations(&mut self, resend: bool) -> Result<(), LinkEnd> {
@@ -275,7 +279,8 @@ impl Link<'_> {
 
     async fn on_receipt(&mut self, mut receipt: Receipt) -> Result<(), LinkEnd> {
         if self.sent.generation == 0 {
-            // From before this link: the guest answers the wish that is about to be sent with a receipt of its own.
+            // Said before the wish was sent on this link, so what it confirms is not known yet.
+            self.early_receipt = Some(receipt);
             return Ok(());
         }
         receipt.error = receipt.error.map(shortened);

@@ -34,7 +34,7 @@ const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 
 /// The links that this replica holds. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct GuestLinks {
+pub(crate) struct GuestLinks {
     inner: Arc<Inner>,
 }
 
@@ -58,7 +58,7 @@ struct Nudge {
 
 impl GuestLinks {
     /// Starts the task that looks for changes.
-    pub fn start(
+    pub(crate) fn start(
         store: Store,
         guests: Guests,
         messages: Messages,
@@ -78,7 +78,7 @@ impl GuestLinks {
     }
 
     /// The routes, for the agent listener.
-    pub fn router(&self) -> Router {
+    pub(crate) fn router(&self) -> Router {
         Router::new()
             .route("/guest/v1/enroll", post(enroll).layer(DefaultBodyLimit::max(ENROLL_BYTES_MAX)))
             .route("/guest/v1/link", get(open))

@@ -24,7 +24,7 @@ pub(crate) async fn handle(app: &App, _actor: Actor, input: Input) -> Result<Out
     Ok(Output {
         regions: Some(vec![Regions {
             local_name: Some(name.to_owned()),
-            region_endpoint: Some(app.admin_address()),
+            region_endpoint: Some(app.admin_url.clone()),
             region_id: Some(region.to_owned()),
         }]),
     })

@@ -19,19 +19,33 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
         .office_site_id
         .or(input.directory_id)
         .ok_or_else(|| ApiError::missing("OfficeSiteId"))?;
-    let attachment = input.desktop_attachment;
-    let batch = RuntimeBatch {
-        bundle_id: input.bundle_id,
-        image_id: attachment.as_ref().and_then(|attachment| attachment.image_id.clone()),
-        desktop_type: attachment.and_then(|attachment| attachment.desktop_type),
-        amount: input.amount.unwrap_or(1),
-        name: input.desktop_name,
-        users: input.end_user_id,
-    };
+    let mut batches: Vec<RuntimeBatch> = input
+        .bundle_models
+        .into_iter()
+        .map(|model| RuntimeBatch {
+            bundle_id: model.bundle_id,
+            amount: model.amount.unwrap_or(0),
+            name: model.desktop_name,
+            users: model.end_user_ids,
+            ..RuntimeBatch::default()
+        })
+        .collect();
+    // Bundle models stand on their own; without them the parameters beside them are the one batch.
+    if batches.is_empty() || input.bundle_id.is_some() || input.desktop_attachment.is_some() {
+        let attachment = input.desktop_attachment;
+        batches.push(RuntimeBatch {
+            bundle_id: input.bundle_id,
+            image_id: attachment.as_ref().and_then(|attachment| attachment.image_id.clone()),
+            desktop_type: attachment.and_then(|attachment| attachment.desktop_type),
+            amount: input.amount.unwrap_or(1),
+            name: input.desktop_name,
+            users: input.end_user_id,
+        });
+    }
     let request = CreateRuntimes {
         region_id: input.region_id,
         office_site_id,
-        batches: vec![batch],
+        batches,
         assign_mode: match input.user_assign_mode.as_deref() {
             Some("PER_USER") => AssignMode::PerUser,
             _ => AssignMode::All,

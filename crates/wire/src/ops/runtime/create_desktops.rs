@@ -20,7 +20,7 @@ const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("AutoPay", Kind::Boolean).ignored(),
     ParamSpec::new("AutoRenew", Kind::Boolean).ignored(),
     ParamSpec::new("BundleId", Kind::String),
-    ParamSpec::new("BundleModels", Kind::Objects(&[])).refused(),
+    ParamSpec::new("BundleModels", Kind::Objects(BUNDLE_MODELS_FIELDS)).items_max(20),
     ParamSpec::new("ChannelCookie", Kind::String).ignored(),
     ParamSpec::new("ChargeType", Kind::String).echoed().one_of(&["PostPaid", "PrePaid"]),
     ParamSpec::new("ClientToken", Kind::String).len_max(64),
@@ -62,6 +62,16 @@ const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("VpcId", Kind::String).refused(),
 ];
 
+const BUNDLE_MODELS_FIELDS: &[ParamSpec] = &[
+    ParamSpec::new("Amount", Kind::Integer).max(300),
+    ParamSpec::new("BundleId", Kind::String),
+    ParamSpec::new("DesktopName", Kind::String),
+    ParamSpec::new("EndUserIds", Kind::Strings).items_max(100),
+    ParamSpec::new("Hostname", Kind::String).refused(),
+    ParamSpec::new("VolumeEncryptionEnabled", Kind::Boolean).refused(),
+    ParamSpec::new("VolumeEncryptionKey", Kind::String).refused(),
+];
+
 const DESKTOP_ATTACHMENT_FIELDS: &[ParamSpec] = &[
     ParamSpec::new("DataDiskCategory", Kind::String).ignored(),
     ParamSpec::new("DataDiskPerLevel", Kind::String).ignored(),
@@ -93,6 +103,8 @@ pub struct Input {
     pub amount: Option<i64>,
     /// Example: `b-je9hani001wfn****`.
     pub bundle_id: Option<String>,
+    /// At most 20 items.
+    pub bundle_models: Vec<BundleModels>,
     /// Kept and shown again only. One of `PostPaid`, `PrePaid`. Example: `PrePaid`.
     pub charge_type: Option<String>,
     /// Makes a repeated call answer as the first one did. At most 64 characters.
@@ -121,6 +133,30 @@ pub struct Input {
     pub tag: Vec<Tag>,
     /// One of `ALL`, `PER_USER`. Example: `ALL`.
     pub user_assign_mode: Option<String>,
+}
+
+/// One item of `BundleModels`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BundleModels {
+    /// At most 300. Default `0`. Example: `1`.
+    pub amount: Option<i64>,
+    /// Example: `b-je9hani001wfn****`.
+    pub bundle_id: Option<String>,
+    /// Example: `DemoComputer02`.
+    pub desktop_name: Option<String>,
+    /// At most 100 items.
+    pub end_user_ids: Vec<String>,
+}
+
+impl BundleModels {
+    fn decode(fields: &Fields<'_>) -> Result<Self, ApiError> {
+        Ok(Self {
+            amount: fields.optional("Amount")?,
+            bundle_id: fields.optional("BundleId")?,
+            desktop_name: fields.optional("DesktopName")?,
+            end_user_ids: fields.list("EndUserIds")?,
+        })
+    }
 }
 
 /// Fields of `DesktopAttachment`.
@@ -189,6 +225,7 @@ impl Input {
         Ok(Self {
             amount: fields.optional("Amount")?,
             bundle_id: fields.optional("BundleId")?,
+            bundle_models: fields.objects("BundleModels", BundleModels::decode)?,
             charge_type: fields.optional("ChargeType")?,
             client_token: fields.optional("ClientToken")?,
             desktop_attachment: fields.object("DesktopAttachment", DesktopAttachment::decode)?,

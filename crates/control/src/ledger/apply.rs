@@ -1,0 +1,309 @@
+//! The applier: one task that turns settlements into rows in batches, reads balances, and sees what others change.
+//! Doing all of that in one task is what keeps "pending" and the store's "used" from counting a call twice.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use creel_wire::id::{AccountId, CallId, RuntimeId};
+use creel_wire::money::Micros;
+use tokio::sync::{mpsc, oneshot};
+
+use super::engine::Inner;
+use super::record::{Reserve, Settle};
+use super::{Entry, LedgerError, hour_of, month_of};
+use crate::store::{Store, StoreError, Topic, Tx};
+
+/// Calls in one transaction at the most.
+const BATCH_CALLS_MAX: usize = 512;
+/// How long settlements gather before they become rows.
+const GATHER: Duration = Duration::from_millis(3);
+/// How often changes of other processes are looked for, and calls past their deadline.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a lease lasts, and how often it is renewed, in milliseconds.
+pub(crate) const LEASE_MS: i64 = 10_000;
+const RENEW_MS: i64 = 3_000;
+/// Between attempts to write rows while the database fails.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_LONGEST: Duration = Duration::from_secs(5);
+
+/// A settled call on its way to rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Settlement {
+    pub(crate) reserve: Arc<Reserve>,
+    pub(crate) settle: Arc<Settle>,
+    /// The journal file that it is in; `None` if it is in none.
+    pub(crate) segment: Option<u64>,
+}
+
+/// What the applier is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Apply(Settlement),
+    /// The call was released: its records in the journal's table can go.
+    Forget(CallId),
+    Load { account_id: AccountId, runtime_id: RuntimeId, done: oneshot::Sender<Result<(), StoreError>> },
+    Flush(oneshot::Sender<()>),
+}
+
+impl Settlement {
+    /// The rows of this call.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
+        let start = &self.reserve.start;
+        self.settle.parts.iter().zip(0i64..).map(move |(part, number)| Entry {
+            id: format!("{}/{number}", start.call_id),
+            call_id: start.call_id.clone(),
+            part: number,
+            account_id: start.account_id.clone(),
+            runtime_id: start.runtime_id.clone(),
+            provider_id: start.provider_id.clone(),
+            provider_name: start.provider_name.clone(),
+            model_code: start.model_code.clone(),
+            pack_id: part.pack.clone(),
+            label: part.label,
+            usage: if number == 0 { self.settle.usage } else { Default::default() },
+            micros: Micros(part.micros),
+            unbilled_micros: Micros(part.unbilled),
+            card: start.card,
+            month: self.reserve.month,
+            hour: hour_of(self.settle.at_ms),
+            created_at_ms: self.settle.at_ms,
+        })
+    }
+}
+
+/// The changes of sums that go with a list of entries.
+#[derive(Debug, Default)]
+pub(crate) struct Sums {
+    pub(crate) packs: BTreeMap<String, i64>,
+    pub(crate) months: BTreeMap<(String, i64), i64>,
+    pub(crate) hours: BTreeMap<(String, i64), i64>,
+}
+
+impl Sums {
+    pub(crate) fn of(entries: &[Entry]) -> Self {
+        let mut sums = Self::default();
+        let add = |sum: &mut i64, micros: i64| *sum = sum.saturating_add(micros);
+        for entry in entries.iter().filter(|entry| entry.micros.0 != 0) {
+            let micros = entry.micros.0;
+            let (runtime, account) = (entry.runtime_id.to_string(), entry.account_id.to_string());
+            add(sums.months.entry((runtime.clone(), entry.month)).or_default(), micros);
+            add(sums.months.entry((account.clone(), entry.month)).or_default(), micros);
+            add(sums.hours.entry((runtime, entry.hour)).or_default(), micros);
+            add(sums.hours.entry((account, entry.hour)).or_default(), micros);
+            if let Some(pack) = &entry.pack_id {
+                add(sums.packs.entry(pack.to_string()).or_default(), micros);
+                add(sums.hours.entry((pack.to_string(), entry.hour)).or_default(), micros);
+            }
+        }
+        sums
+    }
+}
+
+/// Writes a batch in one transaction. With `verify`, calls that have entries already are left out: after a crash, or
+/// after a commit whose answer was lost.
+pub(crate) async fn write_batch(
+    store: &Store,
+    epoch: i64,
+    batch: &Arc<Vec<Settlement>>,
+    forget: &Arc<Vec<String>>,
+    verify: bool,
+) -> Result<(), LedgerError> {
+    let (batch, forget) = (batch.clone(), forget.clone());
+    store.write(move |tx| Box::pin(async move { write_rows(tx, epoch, &batch, &forget, verify).await })).await
+}
+
+async fn write_rows(
+    tx: &mut Tx,
+    epoch: i64,
+    batch: &[Settlement],
+    forget: &[String],
+    verify: bool,
+) -> Result<(), LedgerError> {
+    if !tx.holds_ledger(epoch).await? {
+        return Err(LedgerError::Fenced);
+    }
+    let calls: Vec<String> = batch.iter().map(|settlement| settlement.settle.call_id.to_string()).collect();
+    let present = if verify { tx.calls_with_entries(&calls).await? } else { Default::default() };
+    let missing = batch.iter().filter(|settlement| !present.contains(settlement.settle.call_id.as_str()));
+    let entries: Vec<Entry> = missing.flat_map(Settlement::entries).collect();
+    tx.insert_entries(&entries).await?;
+    tx.add_sums(&Sums::of(&entries)).await?;
+    if tx.is_postgres() {
+        tx.delete_journal(&calls).await?;
+        tx.delete_journal(forget).await?;
+    }
+    Ok(())
+}
+
+/// What the applier remembers between commands.
+#[derive(Debug)]
+struct Applier {
+    inner: Arc<Inner>,
+    versions: HashMap<String, i64>,
+    renewed_at_ms: i64,
+    uses_table: bool,
+}
+
+/// Runs until the process stops, and then drains the queue.
+pub(crate) async fn run(inner: Arc<Inner>, mut commands: mpsc::UnboundedReceiver<Command>) {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut changes = inner.store.topics().subscribe(Topic::Ledger);
+    let cancelled = inner.cancelled.clone();
+    let uses_table = inner.uses_table();
+    let mut applier =
+        Applier { renewed_at_ms: inner.store.clock().now_ms(), inner, versions: HashMap::new(), uses_table };
+    loop {
+        tokio::select! {
+            biased;
+            () = cancelled.cancelled() => break,
+            // Ended with the store, which this task holds: never.
+            _ = changes.changed() => applier.look().await,
+            _ = look.tick() => {
+                applier.look().await;
+                applier.maintain().await;
+            }
+            command = commands.recv() => match command {
+                Some(command) => applier.work(command, &mut commands, true).await,
+                None => break,
+            },
+        }
+    }
+    while let Ok(command) = commands.try_recv() {
+        applier.work(command, &mut commands, false).await;
+    }
+    applier.end().await;
+}
+
+impl Applier {
+    /// Does a command and those behind it that fit into the same transaction.
+    async fn work(&mut self, first: Command, commands: &mut mpsc::UnboundedReceiver<Command>, gather: bool) {
+        if gather && matches!(first, Command::Apply(_) | Command::Forget(_)) && commands.is_empty() {
+            tokio::time::sleep(GATHER).await;
+        }
+        let (mut batch, mut forget) = (Vec::new(), Vec::new());
+        let mut next = Some(first);
+        let mut other = None;
+        while let Some(command) = next {
+            match command {
+                Command::Apply(settlement) => batch.push(settlement),
+                Command::Forget(call_id) => forget.push(call_id.to_string()),
+                command => {
+                    other = Some(command);
+                    break;
+                }
+            }
+            next = if batch.len() + forget.len() < BATCH_CALLS_MAX { commands.try_recv().ok() } else { None };
+        }
+        if !batch.is_empty() || !forget.is_empty() {
+            self.apply(batch, forget).await;
+        }
+        match other {
+            Some(Command::Load { account_id, runtime_id, done }) => {
+                let loaded = self.load(&account_id, &runtime_id).await;
+                // A caller that went away has no use for the answer; the balances stay for the next.
+                let _ = done.send(loaded);
+            }
+            Some(Command::Flush(done)) => {
+                self.look().await;
+                let _ = done.send(());
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes a batch, again and again until the database takes it.
+    async fn apply(&mut self, batch: Vec<Settlement>, forget: Vec<String>) {
+        let (batch, forget) = (Arc::new(batch), Arc::new(forget));
+        let mut pause = RETRY_FIRST;
+        let mut verify = false;
+        loop {
+            match write_batch(&self.inner.store, self.inner.epoch, &batch, &forget, verify).await {
+                Ok(()) => break,
+                Err(LedgerError::Fenced) => {
+                    self.inner.set_fenced();
+                    return;
+                }
+                Err(error) => {
+                    tracing::error!(error = %error, calls = batch.len(), "settled calls cannot be made rows");
+                    if self.inner.cancelled.is_cancelled() {
+                        return;
+                    }
+                    // The batch may have been committed although its answer was lost.
+                    verify = true;
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY_LONGEST);
+                }
+            }
+        }
+        let mut core = self.inner.core();
+        let mut by_segment: BTreeMap<u64, u64> = BTreeMap::new();
+        for settlement in batch.iter() {
+            core.book.applied(&settlement.reserve, &settlement.settle);
+            if let Some(segment) = settlement.segment {
+                *by_segment.entry(segment).or_default() += 1;
+            }
+        }
+        for (segment, settlements) in by_segment {
+            core.journal_applied(segment, settlements);
+        }
+        if let Err(error) = core.rotate_if_long() {
+            tracing::error!(error = %error, "a new journal file cannot be begun; the old one goes on");
+        }
+        drop(core);
+        self.inner.backlog_shrinks(batch.len());
+    }
+
+    /// Reads the balances of an account and one of its runtimes, and makes the month's pack if it is due.
+    async fn load(&mut self, account_id: &AccountId, runtime_id: &RuntimeId) -> Result<(), StoreError> {
+        let store = &self.inner.store;
+        let now_ms = store.clock().now_ms();
+        if self.inner.core().book.is_loaded(account_id, runtime_id, now_ms) {
+            return Ok(());
+        }
+        super::credits::ensure_monthly(store, account_id, Some(runtime_id), now_ms).await?;
+        let account = store.load_ledger_account(account_id, now_ms).await?;
+        let agent = store.load_ledger_agent(runtime_id, month_of(now_ms), now_ms).await?;
+        self.inner.core().book.load(account_id, runtime_id, account, agent);
+        Ok(())
+    }
+
+    /// Looks for accounts that somebody changed since.
+    async fn look(&mut self) {
+        let versions = match self.inner.store.ledger_versions().await {
+            Ok(versions) => versions,
+            Err(error) => {
+                tracing::warn!(error = %error, "changes of credits cannot be looked for; trying again");
+                return;
+            }
+        };
+        for (account_id, version) in versions {
+            if self.versions.get(account_id.as_str()) != Some(&version) {
+                self.inner.core().book.outdate(&account_id);
+                self.versions.insert(account_id.to_string(), version);
+            }
+        }
+    }
+
+    /// Settles what is overdue and keeps the lease.
+    async fn maintain(&mut self) {
+        let now_ms = self.inner.store.clock().now_ms();
+        self.inner.sweep(now_ms);
+        if !self.uses_table || self.inner.is_fenced() || now_ms - self.renewed_at_ms < RENEW_MS {
+            return;
+        }
+        match self.inner.store.renew_ledger(self.inner.epoch, now_ms + LEASE_MS).await {
+            Ok(true) => self.renewed_at_ms = now_ms,
+            Ok(false) => self.inner.set_fenced(),
+            Err(error) => tracing::warn!(error = %error, "the ledger's lease cannot be renewed; trying again"),
+        }
+    }
+
+    /// Lets the next process begin at once.
+    async fn end(&mut self) {
+        if let Err(error) = self.inner.store.renew_ledger(self.inner.epoch, 0).await {
+            tracing::warn!(error = %error, ledger.owner = %self.inner.owner_id, "the ledger's lease stays until it ends");
+        }
+    }
+}

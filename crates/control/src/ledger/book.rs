@@ -1,0 +1,472 @@
+//! Balances in memory: what may be spent, what is held, what is settled but not in rows yet. Pure and synchronous;
+//! the engine puts a lock around it.
+//!
+//! Free is total − used − pending − held, and nothing here lets it fall below zero.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use creel_wire::id::{AccountId, CallId, CreditPackId, RuntimeId};
+use creel_wire::price::Usage;
+
+use super::record::{Part, Reserve, Settle};
+use super::{CallStart, Label, Refusal, UsageSource, month_of};
+
+/// The most that one call can cost where nothing else limits it: a thousand million credits. More is overrun.
+const CALL_MICROS_MAX: i64 = 1_000_000_000_000_000;
+
+/// Why a call is not admitted yet.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Denial {
+    /// Its balances must be read from the store first.
+    Load,
+    Refuse(Refusal),
+}
+
+/// An account's balances as the store has them.
+#[derive(Debug, Default)]
+pub(crate) struct AccountLoad {
+    pub(crate) bills_all: bool,
+    pub(crate) packs: Vec<PackLoad>,
+}
+
+/// A runtime's balances as the store has them.
+#[derive(Debug, Default)]
+pub(crate) struct AgentLoad {
+    pub(crate) quota: Option<i64>,
+    pub(crate) month: i64,
+    pub(crate) used: i64,
+    pub(crate) packs: Vec<PackLoad>,
+}
+
+/// A pack as the store has it.
+#[derive(Debug)]
+pub(crate) struct PackLoad {
+    pub(crate) id: CreditPackId,
+    pub(crate) monthly: bool,
+    pub(crate) total: i64,
+    pub(crate) used: i64,
+    pub(crate) starts_at_ms: i64,
+    /// `i64::MAX`: never.
+    pub(crate) expires_at_ms: i64,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Flight {
+    held: i64,
+    pending: i64,
+}
+
+#[derive(Debug)]
+struct Pack {
+    load: PackLoad,
+    flight: Flight,
+    listed: bool,
+}
+
+impl Pack {
+    fn free(&self) -> i64 {
+        self.load.total - self.load.used - self.flight.pending - self.flight.held
+    }
+
+    fn valid(&self, now_ms: i64) -> bool {
+        self.load.starts_at_ms <= now_ms && now_ms < self.load.expires_at_ms
+    }
+
+    /// The order in which packs are spent: monthly first, then the nearest expiry.
+    fn order(&self) -> (bool, i64, &CreditPackId) {
+        (!self.load.monthly, self.load.expires_at_ms, &self.load.id)
+    }
+}
+
+#[derive(Debug)]
+struct Account {
+    bills_all: bool,
+    packs: Vec<CreditPackId>,
+    fresh: bool,
+}
+
+#[derive(Debug)]
+struct Agent {
+    account_id: AccountId,
+    quota: Option<i64>,
+    month: i64,
+    used: i64,
+    packs: Vec<CreditPackId>,
+    /// By month: a call counts in the month in which it began.
+    flights: Vec<(i64, Flight)>,
+    fresh: bool,
+}
+
+impl Agent {
+    fn flight(&mut self, month: i64) -> &mut Flight {
+        let at = match self.flights.iter().position(|(of, _)| *of == month) {
+            Some(at) => at,
+            None => {
+                // Months that nothing is in flight of are dropped as a new one comes.
+                self.flights.retain(|(_, flight)| flight.held != 0 || flight.pending != 0);
+                self.flights.push((month, Flight::default()));
+                self.flights.len() - 1
+            }
+        };
+        #[expect(clippy::indexing_slicing, reason = "the position was found or made on the lines above")]
+        &mut self.flights[at].1
+    }
+
+    fn in_flight(&self, month: i64) -> Flight {
+        self.flights.iter().find(|(of, _)| *of == month).map_or_else(Flight::default, |(_, flight)| *flight)
+    }
+
+    /// What the quota of `month` leaves; `None` without a quota.
+    fn quota_free(&self, month: i64) -> Option<i64> {
+        let quota = self.quota?;
+        // What an earlier month had left is not in memory any more; its late overruns are not billed.
+        if month != self.month {
+            return Some(0);
+        }
+        let flight = self.in_flight(month);
+        Some(quota.saturating_sub(self.used).saturating_sub(flight.pending).saturating_sub(flight.held))
+    }
+}
+
+/// All balances in use, and the calls that are under way.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    accounts: HashMap<AccountId, Account>,
+    agents: HashMap<RuntimeId, Agent>,
+    packs: HashMap<CreditPackId, Pack>,
+    open: HashMap<CallId, Arc<Reserve>>,
+}
+
+impl Book {
+    /// Whether this runtime's balances are in memory and not known to be outdated.
+    pub(crate) fn is_loaded(&self, account_id: &AccountId, runtime_id: &RuntimeId, now_ms: i64) -> bool {
+        let agent = self.agents.get(runtime_id);
+        self.accounts.get(account_id).is_some_and(|account| account.fresh)
+            && agent.is_some_and(|agent| agent.fresh && agent.month == month_of(now_ms))
+    }
+
+    /// Takes over what the store has. Only between two batches: what is pending here must not be in `used` there.
+    pub(crate) fn load(
+        &mut self,
+        account_id: &AccountId,
+        runtime_id: &RuntimeId,
+        account: AccountLoad,
+        agent: AgentLoad,
+    ) {
+        let account_packs = self.load_packs(account.packs);
+        let agent_packs = self.load_packs(agent.packs);
+        let bills_all = account.bills_all;
+        let before = self
+            .accounts
+            .insert(account_id.clone(), Account { bills_all, packs: account_packs.clone(), fresh: true });
+        self.forget(before.map(|account| account.packs).unwrap_or_default(), &account_packs);
+        let before = self.agents.remove(runtime_id);
+        let (flights, packs) = before.map(|agent| (agent.flights, agent.packs)).unwrap_or_default();
+        self.forget(packs, &agent_packs);
+        let agent = Agent {
+            account_id: account_id.clone(),
+            quota: agent.quota,
+            month: agent.month,
+            used: agent.used,
+            packs: agent_packs,
+            flights,
+            fresh: true,
+        };
+        self.agents.insert(runtime_id.clone(), agent);
+    }
+
+    fn load_packs(&mut self, loads: Vec<PackLoad>) -> Vec<CreditPackId> {
+        loads
+            .into_iter()
+            .map(|load| {
+                let id = load.id.clone();
+                let flight = self.packs.get(&id).map(|pack| pack.flight).unwrap_or_default();
+                self.packs.insert(id.clone(), Pack { load, flight, listed: true });
+                id
+            })
+            .collect()
+    }
+
+    /// Packs that are no longer listed stay only while something of them is in flight.
+    fn forget(&mut self, before: Vec<CreditPackId>, now: &[CreditPackId]) {
+        for id in before.into_iter().filter(|id| !now.contains(id)) {
+            if let Some(pack) = self.packs.get_mut(&id) {
+                pack.listed = false;
+            }
+            self.drop_if_done(&id);
+        }
+    }
+
+    fn drop_if_done(&mut self, id: &CreditPackId) {
+        let done = |pack: &Pack| !pack.listed && pack.flight.held == 0 && pack.flight.pending == 0;
+        if self.packs.get(id).is_some_and(done) {
+            self.packs.remove(id);
+        }
+    }
+
+    /// The next call of this account reads its balances anew.
+    pub(crate) fn outdate(&mut self, account_id: &AccountId) {
+        if let Some(account) = self.accounts.get_mut(account_id) {
+            account.fresh = false;
+        }
+        for agent in self.agents.values_mut().filter(|agent| agent.account_id == *account_id) {
+            agent.fresh = false;
+        }
+    }
+
+    /// Admits a call and holds what its bound costs, or what remains where that is less.
+    pub(crate) fn reserve(
+        &mut self,
+        start: CallStart,
+        now_ms: i64,
+        deadline_ms: i64,
+    ) -> Result<Arc<Reserve>, Denial> {
+        if !self.is_loaded(&start.account_id, &start.runtime_id, now_ms) {
+            return Err(Denial::Load);
+        }
+        if start.billed && start.card.is_none() {
+            return Err(Denial::Refuse(Refusal::NoPrice));
+        }
+        let month = month_of(now_ms);
+        let quota_free = self.quota_free(&start, month)?;
+        let bound = start.card.map_or(0, |card| card.cost(&start.bound).0.min(CALL_MICROS_MAX));
+        let mut held = bound.min(quota_free.unwrap_or(i64::MAX));
+        let mut packs = Vec::new();
+        let uses_packs = self.uses_packs(&start);
+        if uses_packs {
+            let order = self.spendable(&start, now_ms);
+            if order.is_empty() {
+                return Err(Denial::Refuse(Refusal::PacksSpent));
+            }
+            packs = take(&order, held);
+            held = packs.iter().map(|(_, micros)| micros).sum();
+        }
+        for (id, micros) in &packs {
+            if let Some(pack) = self.packs.get_mut(id) {
+                pack.flight.held += micros;
+            }
+        }
+        if let Some(agent) = self.agents.get_mut(&start.runtime_id) {
+            let flight = agent.flight(month);
+            flight.held = flight.held.saturating_add(held);
+        }
+        let reserve = Arc::new(Reserve { start, month, uses_packs, packs, held, at_ms: now_ms, deadline_ms });
+        self.open.insert(reserve.start.call_id.clone(), reserve.clone());
+        Ok(reserve)
+    }
+
+    /// What the quota leaves, or the refusal where it leaves nothing. A call without a price costs nothing, so only
+    /// what is spent, not what is held, stands in its way.
+    fn quota_free(&self, start: &CallStart, month: i64) -> Result<Option<i64>, Denial> {
+        let Some(agent) = self.agents.get(&start.runtime_id) else { return Err(Denial::Load) };
+        let Some(free) = agent.quota_free(month) else { return Ok(None) };
+        let ignored = if start.card.is_none() { agent.in_flight(month).held } else { 0 };
+        if free.saturating_add(ignored) <= 0 {
+            return Err(Denial::Refuse(Refusal::QuotaSpent));
+        }
+        Ok(Some(free))
+    }
+
+    fn uses_packs(&self, start: &CallStart) -> bool {
+        let bills_all = self.accounts.get(&start.account_id).is_some_and(|account| account.bills_all);
+        start.billed || (bills_all && start.card.is_some())
+    }
+
+    /// The packs that this call may spend, in order, with what is free of each.
+    fn spendable(&self, start: &CallStart, now_ms: i64) -> Vec<(CreditPackId, i64)> {
+        let account = self.accounts.get(&start.account_id).map(|account| account.packs.as_slice());
+        let agent = self.agents.get(&start.runtime_id).map(|agent| agent.packs.as_slice());
+        let ids = account.unwrap_or_default().iter().chain(agent.unwrap_or_default());
+        let mut packs: Vec<&Pack> = ids
+            .filter_map(|id| self.packs.get(id))
+            .filter(|pack| pack.valid(now_ms) && pack.free() > 0)
+            .collect();
+        packs.sort_by(|a, b| a.order().cmp(&b.order()));
+        packs.into_iter().map(|pack| (pack.load.id.clone(), pack.free())).collect()
+    }
+
+    /// What such a call may still cost: the smaller of quota and packs; `None` where nothing limits it.
+    pub(crate) fn remaining(&self, start: &CallStart, now_ms: i64) -> Result<Option<i64>, Denial> {
+        if !self.is_loaded(&start.account_id, &start.runtime_id, now_ms) {
+            return Err(Denial::Load);
+        }
+        let Some(agent) = self.agents.get(&start.runtime_id) else { return Err(Denial::Load) };
+        let quota = agent.quota_free(month_of(now_ms)).map(|free| free.max(0));
+        let packs = self
+            .uses_packs(start)
+            .then(|| self.spendable(start, now_ms).iter().fold(0i64, |sum, (_, free)| sum.saturating_add(*free)));
+        Ok(match (quota, packs) {
+            (Some(quota), Some(packs)) => Some(quota.min(packs)),
+            (quota, packs) => quota.or(packs),
+        })
+    }
+
+    /// Ends a call with its usage: what it costs is pending, the rest of what was held is free again.
+    /// `None` if the call is not under way.
+    pub(crate) fn settle(
+        &mut self,
+        call_id: &CallId,
+        usage: Usage,
+        source: UsageSource,
+        now_ms: i64,
+    ) -> Option<(Arc<Reserve>, Settle)> {
+        let reserve = self.close(call_id)?;
+        let cost = reserve.start.card.map_or(0, |card| card.cost(&usage).0);
+        let label = match (reserve.start.card, source) {
+            (None, _) => Label::Free,
+            (Some(_), UsageSource::Upstream) => Label::Exact,
+            (Some(_), UsageSource::Estimated) => Label::Estimated,
+        };
+        let parts = self.parts(&reserve, cost, label, now_ms);
+        self.add_pending(&reserve, &parts);
+        self.drop_done(&reserve);
+        Some((reserve, Settle { call_id: call_id.clone(), usage, parts, at_ms: now_ms }))
+    }
+
+    /// Ends a call of which nothing is known: all that was held counts as spent.
+    pub(crate) fn settle_unknown(&mut self, call_id: &CallId, now_ms: i64) -> Option<(Arc<Reserve>, Settle)> {
+        let reserve = self.close(call_id)?;
+        let settle = unknown(&reserve, now_ms);
+        self.add_pending(&reserve, &settle.parts);
+        self.drop_done(&reserve);
+        Some((reserve, settle))
+    }
+
+    /// Ends a call that used nothing. `None` if it is not under way.
+    pub(crate) fn release(&mut self, call_id: &CallId) -> Option<Arc<Reserve>> {
+        let reserve = self.close(call_id)?;
+        self.drop_done(&reserve);
+        Some(reserve)
+    }
+
+    fn drop_done(&mut self, reserve: &Reserve) {
+        reserve.packs.iter().for_each(|(id, _)| self.drop_if_done(id));
+    }
+
+    /// Takes a call off the list and frees what it held.
+    fn close(&mut self, call_id: &CallId) -> Option<Arc<Reserve>> {
+        let reserve = self.open.remove(call_id)?;
+        for (id, micros) in &reserve.packs {
+            if let Some(pack) = self.packs.get_mut(id) {
+                pack.flight.held -= micros;
+            }
+        }
+        if let Some(agent) = self.agents.get_mut(&reserve.start.runtime_id) {
+            let flight = agent.flight(reserve.month);
+            flight.held = flight.held.saturating_sub(reserve.held);
+        }
+        Some(reserve)
+    }
+
+    /// Splits what a closed call cost over the packs it held and, beyond that, over what is free now.
+    fn parts(&self, reserve: &Reserve, cost: i64, label: Label, now_ms: i64) -> Vec<Part> {
+        let agent = self.agents.get(&reserve.start.runtime_id);
+        let quota_free = agent.and_then(|agent| agent.quota_free(reserve.month));
+        let limit = quota_free.unwrap_or(i64::MAX).max(reserve.held).min(CALL_MICROS_MAX);
+        let mut billed = cost.min(limit);
+        let mut parts = Vec::new();
+        if reserve.uses_packs {
+            let mut takes = take(&reserve.packs, billed);
+            let taken: i64 = takes.iter().map(|(_, micros)| micros).sum();
+            if taken < billed {
+                let free = self.spendable(&reserve.start, now_ms).into_iter().map(|(id, free)| {
+                    let own = takes.iter().find(|(taken_of, _)| *taken_of == id).map_or(0, |(_, micros)| *micros);
+                    (id, (free - own).max(0))
+                });
+                let more = take(&free.collect::<Vec<_>>(), billed - taken);
+                for (id, micros) in more {
+                    match takes.iter_mut().find(|(taken_of, _)| *taken_of == id) {
+                        Some((_, sum)) => *sum += micros,
+                        None => takes.push((id, micros)),
+                    }
+                }
+            }
+            billed = takes.iter().map(|(_, micros)| micros).sum();
+            parts.extend(takes.into_iter().map(|(id, micros)| Part { pack: Some(id), micros, unbilled: 0, label }));
+        } else if billed > 0 {
+            parts.push(Part { pack: None, micros: billed, unbilled: 0, label });
+        }
+        if cost > billed {
+            parts.push(Part { pack: None, micros: 0, unbilled: cost - billed, label: Label::Overrun });
+        }
+        if parts.is_empty() {
+            parts.push(Part { pack: None, micros: 0, unbilled: 0, label });
+        }
+        parts
+    }
+
+    fn add_pending(&mut self, reserve: &Reserve, parts: &[Part]) {
+        let mut sum = 0i64;
+        for part in parts {
+            sum = sum.saturating_add(part.micros);
+            if let Some(pack) = part.pack.as_ref().and_then(|id| self.packs.get_mut(id)) {
+                pack.flight.pending += part.micros;
+            }
+        }
+        if let Some(agent) = self.agents.get_mut(&reserve.start.runtime_id) {
+            let flight = agent.flight(reserve.month);
+            flight.pending = flight.pending.saturating_add(sum);
+        }
+    }
+
+    /// What was pending of a settled call is in rows now.
+    pub(crate) fn applied(&mut self, reserve: &Reserve, settle: &Settle) {
+        let mut sum = 0i64;
+        for part in &settle.parts {
+            sum = sum.saturating_add(part.micros);
+            let Some(id) = &part.pack else { continue };
+            if let Some(pack) = self.packs.get_mut(id) {
+                pack.flight.pending -= part.micros;
+                pack.load.used += part.micros;
+            }
+            self.drop_if_done(id);
+        }
+        if let Some(agent) = self.agents.get_mut(&reserve.start.runtime_id) {
+            let flight = agent.flight(reserve.month);
+            flight.pending = flight.pending.saturating_sub(sum);
+            if agent.month == reserve.month {
+                agent.used = agent.used.saturating_add(sum);
+            }
+        }
+    }
+
+    /// Calls under way: those that a new journal file must still know.
+    pub(crate) fn open(&self) -> impl Iterator<Item = &Arc<Reserve>> {
+        self.open.values()
+    }
+
+    /// Calls whose deadline has passed.
+    pub(crate) fn overdue(&self, now_ms: i64) -> Vec<CallId> {
+        let late = self.open.values().filter(|reserve| reserve.deadline_ms <= now_ms);
+        late.map(|reserve| reserve.start.call_id.clone()).collect()
+    }
+}
+
+/// The entries of a call of which only the reservation is known.
+pub(crate) fn unknown(reserve: &Reserve, now_ms: i64) -> Settle {
+    let label = Label::Unsettled;
+    let held = |(id, micros): &(CreditPackId, i64)| Part { pack: Some(id.clone()), micros: *micros, unbilled: 0, label };
+    let mut parts: Vec<Part> = reserve.packs.iter().map(held).collect();
+    if parts.is_empty() {
+        parts.push(Part { pack: None, micros: reserve.held, unbilled: 0, label });
+    }
+    Settle { call_id: reserve.start.call_id.clone(), usage: reserve.start.bound, parts, at_ms: now_ms }
+}
+
+/// Takes `wanted` from the front; stops where there is no more.
+fn take(packs: &[(CreditPackId, i64)], wanted: i64) -> Vec<(CreditPackId, i64)> {
+    let mut left = wanted;
+    let mut takes = Vec::new();
+    for (id, free) in packs {
+        if left <= 0 {
+            break;
+        }
+        let micros = left.min(*free);
+        if micros > 0 {
+            takes.push((id.clone(), micros));
+            left -= micros;
+        }
+    }
+    takes
+}

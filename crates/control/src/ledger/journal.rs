@@ -1,0 +1,213 @@
+//! The journal as local files, for SQLite: segments in one directory, of which the newest is written.
+//!
+//! An append returns after write(): the record survives the end of this process, however it ends. A background task
+//! calls fdatasync every few milliseconds while there is something new: what the machine's own end can cost.
+//! A segment goes when all its settlements are rows; calls under way are written again into the next one. The lock
+//! file is held for the life of the process, and the system gives it up with the process.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::LedgerError;
+use super::record::{self, Record, Reserve};
+
+/// A segment is closed when it is longer than this, in bytes.
+const SEGMENT_BYTES_MAX: u64 = 32 << 20;
+/// A segment all of whose settlements are rows is closed when it is longer than this, in bytes: keeps starts short.
+const SEGMENT_BYTES_IDLE: u64 = 1 << 20;
+
+fn failed(path: &Path, source: std::io::Error) -> LedgerError {
+    LedgerError::Journal { file: path.display().to_string(), source }
+}
+
+/// The segments of one directory.
+#[derive(Debug)]
+pub(crate) struct FileJournal {
+    directory: PathBuf,
+    /// Keeps other processes out.
+    _lock: File,
+    file: Arc<File>,
+    number: u64,
+    length: u64,
+    buffer: Vec<u8>,
+    /// Settlements in each segment that are not rows yet.
+    unapplied: BTreeMap<u64, u64>,
+    /// A write failed and could not be undone, so nothing may follow it.
+    broken: bool,
+}
+
+/// What a directory held before this process.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) records: Vec<Record>,
+    files: Vec<(u64, PathBuf)>,
+}
+
+impl FileJournal {
+    /// Locks the directory, reads what is in it, and begins a new segment behind that.
+    pub(crate) fn open(directory: &Path) -> Result<(Self, Found), LedgerError> {
+        std::fs::create_dir_all(directory).map_err(|error| failed(directory, error))?;
+        let lock_path = directory.join("lock");
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
+        let lock = lock.map_err(|error| failed(&lock_path, error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(LedgerError::Owned { until_ms: i64::MAX }),
+            Err(TryLockError::Error(error)) => return Err(failed(&lock_path, error)),
+        }
+        let found = read(directory)?;
+        let number = found.files.last().map_or(1, |(number, _)| number + 1);
+        let file = create(directory, number)?;
+        let journal = Self {
+            directory: directory.to_owned(),
+            _lock: lock,
+            file: Arc::new(file),
+            number,
+            length: 0,
+            buffer: Vec::with_capacity(4096),
+            unapplied: BTreeMap::new(),
+            broken: false,
+        };
+        Ok((journal, found))
+    }
+
+    /// Writes a record; `Ok` means that it survives this process. Gives the segment it is in.
+    pub(crate) fn append(&mut self, record: &Record) -> Result<u64, LedgerError> {
+        self.buffer.clear();
+        let encoded = record::encode(record, &mut self.buffer);
+        let written = encoded.map_err(std::io::Error::from).and_then(|()| self.write());
+        written.map_err(|error| failed(&path_of(&self.directory, self.number), error))?;
+        if matches!(record, Record::Settle(_)) {
+            *self.unapplied.entry(self.number).or_default() += 1;
+        }
+        Ok(self.number)
+    }
+
+    fn write(&mut self) -> std::io::Result<()> {
+        if self.broken {
+            return Err(std::io::Error::other("an earlier write failed half-way"));
+        }
+        if let Err(error) = (&*self.file).write_all(&self.buffer) {
+            // A record cut in the middle must not have others behind it.
+            self.broken = self.file.set_len(self.length).is_err();
+            return Err(error);
+        }
+        self.length += u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    /// Nothing may be written any more: what reached the disk is not known.
+    pub(crate) fn set_broken(&mut self) {
+        self.broken = true;
+    }
+
+    /// The file to synchronise.
+    pub(crate) fn active(&self) -> Arc<File> {
+        self.file.clone()
+    }
+
+    /// Settlements of `segment` have become rows; removes the segment if they were its last.
+    pub(crate) fn applied(&mut self, segment: u64, settlements: u64) {
+        if let Some(left) = self.unapplied.get_mut(&segment) {
+            *left = left.saturating_sub(settlements);
+        }
+        self.remove_done();
+    }
+
+    fn remove_done(&mut self) {
+        let active = self.number;
+        self.unapplied.retain(|number, left| {
+            let done = *left == 0 && *number != active;
+            // A file that stays is read again at the next start, where its calls are found to be rows.
+            !(done && std::fs::remove_file(path_of(&self.directory, *number)).is_ok())
+        });
+    }
+
+    /// Begins a new segment with the calls under way if the old one is long enough.
+    pub(crate) fn rotate_if_long<'a>(
+        &mut self,
+        open: impl Iterator<Item = &'a Arc<Reserve>>,
+    ) -> Result<(), LedgerError> {
+        let idle = self.unapplied.values().all(|left| *left == 0);
+        if self.length > SEGMENT_BYTES_MAX || (idle && self.length > SEGMENT_BYTES_IDLE) {
+            self.rotate(open)?;
+        }
+        Ok(())
+    }
+
+    /// Begins a new segment with the calls under way.
+    pub(crate) fn rotate<'a>(&mut self, open: impl Iterator<Item = &'a Arc<Reserve>>) -> Result<(), LedgerError> {
+        let path = path_of(&self.directory, self.number);
+        self.file.sync_data().map_err(|error| failed(&path, error))?;
+        let next = create(&self.directory, self.number + 1)?;
+        self.buffer.clear();
+        for reserve in open {
+            record::encode(&Record::Reserve(reserve.clone()), &mut self.buffer)
+                .map_err(|error| failed(&path, error.into()))?;
+        }
+        let next_path = path_of(&self.directory, self.number + 1);
+        (&next).write_all(&self.buffer).and_then(|()| next.sync_data()).map_err(|error| {
+            // Half a segment must not be read as a whole one; the old one goes on.
+            let _ = std::fs::remove_file(&next_path);
+            failed(&next_path, error)
+        })?;
+        self.unapplied.entry(self.number).or_default();
+        self.number += 1;
+        self.file = Arc::new(next);
+        self.length = u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
+        self.remove_done();
+        Ok(())
+    }
+}
+
+impl Found {
+    /// Removes the files that were read, once all in them is rows.
+    pub(crate) fn remove(&self) -> Result<(), LedgerError> {
+        self.files.iter().try_for_each(|(_, path)| std::fs::remove_file(path).map_err(|error| failed(path, error)))
+    }
+}
+
+fn path_of(directory: &Path, number: u64) -> PathBuf {
+    directory.join(format!("{number:012}.journal"))
+}
+
+fn create(directory: &Path, number: u64) -> Result<File, LedgerError> {
+    let path = path_of(directory, number);
+    let file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(|error| failed(&path, error))?;
+    // The name must survive the machine too.
+    File::open(directory).and_then(|handle| handle.sync_all()).map_err(|error| failed(directory, error))?;
+    Ok(file)
+}
+
+fn read(directory: &Path) -> Result<Found, LedgerError> {
+    let mut found = Found::default();
+    for entry in std::fs::read_dir(directory).map_err(|error| failed(directory, error))? {
+        let path = entry.map_err(|error| failed(directory, error))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".journal"));
+        if let Some(number) = name.and_then(|name| name.parse().ok()) {
+            found.files.push((number, path));
+        }
+    }
+    found.files.sort();
+    for (_, path) in &found.files {
+        let bytes = match std::fs::read(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            other => other.map_err(|error| failed(path, error))?,
+        };
+        let scan = record::scan(&bytes).map_err(|damaged| LedgerError::Damaged {
+            file: path.display().to_string(),
+            at_byte: damaged.at_byte,
+        })?;
+        if scan.sound_bytes < bytes.len() {
+            tracing::warn!(
+                journal.file = %path.display(), journal.sound_bytes = scan.sound_bytes,
+                "the last record of a journal file was cut off by a crash and is left out"
+            );
+        }
+        found.records.extend(scan.records);
+    }
+    Ok(found)
+}

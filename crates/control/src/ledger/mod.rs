@@ -1,0 +1,240 @@
+//! The ledger: who may spend, what a call costs, and an entry for every credit that moves.
+//!
+//! A call is reserved before it begins and settled, once, after it ended. [`Ledger`] decides both from balances in
+//! memory, writes each decision to a journal before it answers, and moves settled calls into rows in batches of a few
+//! milliseconds. What the journal holds after a crash is applied at the next start: every settled call gives its
+//! entries exactly once, and a call that was cut off counts as spent, labelled `unsettled`. One process at a time
+//! owns the ledger. Why so, what an answer waits for and what a crash costs: `docs/adr/0005-ledger.md`.
+//!
+//! Invariants: no balance is ever below zero; entries are never changed; every sum is written in the transaction of
+//! the entries that it sums. [`Credits`] changes packs, quotas and prices and reads them for the API; the engine sees
+//! such changes within a second, whichever process made them.
+
+mod apply;
+mod book;
+mod check;
+mod credits;
+mod engine;
+mod journal;
+mod period;
+mod prices;
+mod record;
+mod recover;
+mod table;
+mod usage;
+
+use creel_wire::id::{AccountId, CallId, CreditPackId, ProviderId, RuntimeId};
+use creel_wire::money::Micros;
+use creel_wire::price::{RateCard, Usage};
+use serde::{Deserialize, Serialize};
+
+use crate::access::AccessError;
+use crate::store::StoreError;
+
+pub(crate) use apply::Sums;
+pub(crate) use book::{AccountLoad, AgentLoad, PackLoad};
+pub use check::{Checked, Difference};
+pub use credits::{Credits, Grant, grant_monthly};
+pub use engine::{Config, JournalPlace, Ledger, Reservation};
+pub use period::{hour_of, hour_start_ms, month_of};
+pub use prices::{Price, PriceList, SystemPrice};
+pub(crate) use table::JournalRow;
+pub use usage::{Agent, AgentKind, EntriesPage, EntriesQuery, Subject, UsageInfo};
+
+/// A call that wants to begin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallStart {
+    /// Unique; settles once.
+    pub call_id: CallId,
+    /// Who pays.
+    pub account_id: AccountId,
+    /// Whose quota counts.
+    pub runtime_id: RuntimeId,
+    /// Whose upstream is called.
+    pub provider_id: ProviderId,
+    /// Its name at this moment.
+    pub provider_name: String,
+    /// The model there.
+    pub model_code: String,
+    /// Its prices, if it has any.
+    pub card: Option<RateCard>,
+    /// Paid from packs whatever the account's setting (WuyingCredit).
+    pub billed: bool,
+    /// The most that the call is going to use.
+    pub bound: Usage,
+}
+
+/// Why a call may not begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the agent has spent its credit quota of this month")]
+    QuotaSpent,
+    #[error("the credit packs are spent")]
+    PacksSpent,
+    #[error("the model has no price, and calls to it would be billed")]
+    NoPrice,
+    #[error("the ledger cannot answer now")]
+    Unavailable,
+}
+
+/// Where the usage of a call comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsageSource {
+    /// The upstream reported it.
+    Upstream,
+    /// It is an estimate, and its entries are labelled so.
+    Estimated,
+}
+
+/// What an entry says about its amount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Label {
+    /// From usage that the upstream reported.
+    Exact,
+    /// From estimated usage.
+    Estimated,
+    /// What the call cost beyond what there was; not deducted.
+    Overrun,
+    /// The call was cut off, so what was held for it counts as spent.
+    Unsettled,
+    /// Corrects an `unsettled` amount.
+    Released,
+    /// The model has no price.
+    Free,
+}
+
+impl Label {
+    /// As it stands in the store and in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Label::Exact => "exact",
+            Label::Estimated => "estimated",
+            Label::Overrun => "overrun",
+            Label::Unsettled => "unsettled",
+            Label::Released => "released",
+            Label::Free => "free",
+        }
+    }
+}
+
+impl std::str::FromStr for Label {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        [Label::Exact, Label::Estimated, Label::Overrun, Label::Unsettled, Label::Released, Label::Free]
+            .into_iter()
+            .find(|label| label.as_str() == text)
+            .ok_or_else(|| StoreError::Corrupt { what: "an entry's label".to_owned() })
+    }
+}
+
+/// One row of the ledger; never changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// The call's id, a slash and the part's number.
+    pub id: String,
+    pub call_id: CallId,
+    pub part: i64,
+    pub account_id: AccountId,
+    pub runtime_id: RuntimeId,
+    pub provider_id: ProviderId,
+    pub provider_name: String,
+    pub model_code: String,
+    /// `None` where no pack was touched.
+    pub pack_id: Option<CreditPackId>,
+    pub label: Label,
+    /// On the first part of a call; zero on the others.
+    pub usage: Usage,
+    /// What was deducted; negative in a correction.
+    pub micros: Micros,
+    /// What the call cost beyond that.
+    pub unbilled_micros: Micros,
+    /// The prices of the call.
+    pub card: Option<RateCard>,
+    /// The month whose quota it counts in, such as 202601.
+    pub month: i64,
+    /// The hour it is shown in, in hours since the Unix epoch.
+    pub hour: i64,
+    pub created_at_ms: i64,
+}
+
+/// Where a pack's credits come from; monthly ones are spent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PackSource {
+    Monthly,
+    Purchased,
+    Granted,
+}
+
+impl PackSource {
+    /// As it stands in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PackSource::Monthly => "monthly",
+            PackSource::Purchased => "purchased",
+            PackSource::Granted => "granted",
+        }
+    }
+}
+
+impl std::str::FromStr for PackSource {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        [PackSource::Monthly, PackSource::Purchased, PackSource::Granted]
+            .into_iter()
+            .find(|source| source.as_str() == text)
+            .ok_or_else(|| StoreError::Corrupt { what: "a pack's source".to_owned() })
+    }
+}
+
+/// A credit pack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pack {
+    pub id: CreditPackId,
+    pub account_id: AccountId,
+    /// `None`: every runtime of the account may spend it.
+    pub runtime_id: Option<RuntimeId>,
+    pub source: PackSource,
+    pub total: Micros,
+    pub used: Micros,
+    pub starts_at_ms: i64,
+    /// `None`: never.
+    pub expires_at_ms: Option<i64>,
+    pub created_at_ms: i64,
+}
+
+/// Why the ledger or a change of credits failed.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    #[error("another process owns the ledger (its lease ends at {until_ms} ms): stop it, or give this one other roles")]
+    Owned { until_ms: i64 },
+    #[error("another process took over the ledger; this one must be started again")]
+    Fenced,
+    #[error(
+        "the journal file {file} is damaged at byte {at_byte} and has sound records behind it; Creel does not start \
+         because calls would be lost. Restore the file from a backup, or move it out of its directory to start without \
+         the calls in it that are not rows yet"
+    )]
+    Damaged { file: String, at_byte: usize },
+    #[error("writing or reading the journal {file}")]
+    Journal { file: String, #[source] source: std::io::Error },
+    #[error("the reservation was settled before, by the sweeper")]
+    AlreadySettled,
+    #[error("a pack needs a positive amount and a source other than monthly")]
+    BadAmount,
+    #[error("no runtime {0} in this account")]
+    RuntimeNotFound(String),
+    #[error("no credit pack {0} in this account")]
+    PackNotFound(String),
+    #[error("no model provider {0} in this account")]
+    ProviderNotFound(ProviderId),
+    #[error("no call {0} that is unsettled")]
+    NotUnsettled(CallId),
+    #[error("recording the request")]
+    Access(#[from] AccessError),
+    #[error("reading or writing the ledger")]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,182 @@
+//! What the journal holds: a record for each reservation, settlement and release, framed so that a torn end can be
+//! told from damage.
+//!
+//! A frame is the magic number, the payload's length and its CRC-32 (each four bytes, little-endian), then the
+//! payload, one record as JSON.
+
+use std::sync::Arc;
+
+use creel_wire::id::{CallId, CreditPackId};
+use creel_wire::price::Usage;
+use serde::{Deserialize, Serialize};
+
+use super::{CallStart, Label};
+
+const MAGIC: [u8; 4] = *b"CRL1";
+const HEADER_BYTES: usize = 12;
+/// Longest payload; far above what a record of a call with a thousand packs needs.
+const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+
+/// What a reservation holds, and until when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Reserve {
+    pub(crate) start: CallStart,
+    /// The month whose quota it counts in.
+    pub(crate) month: i64,
+    /// It is paid from packs, besides counting against the quota.
+    pub(crate) uses_packs: bool,
+    /// Micro-credits held of each pack, in the order in which they are spent.
+    pub(crate) packs: Vec<(CreditPackId, i64)>,
+    /// Micro-credits held in all.
+    pub(crate) held: i64,
+    pub(crate) at_ms: i64,
+    pub(crate) deadline_ms: i64,
+}
+
+/// One entry to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) pack: Option<CreditPackId>,
+    pub(crate) micros: i64,
+    pub(crate) unbilled: i64,
+    pub(crate) label: Label,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Settle {
+    pub(crate) call_id: CallId,
+    pub(crate) usage: Usage,
+    pub(crate) parts: Vec<Part>,
+    pub(crate) at_ms: i64,
+}
+
+/// A line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Record {
+    #[serde(rename = "r")]
+    Reserve(Arc<Reserve>),
+    #[serde(rename = "s")]
+    Settle(Arc<Settle>),
+    #[serde(rename = "x")]
+    Release(CallId),
+}
+
+impl Record {
+    /// The call it is about.
+    pub(crate) fn call_id(&self) -> &CallId {
+        match self {
+            Record::Reserve(reserve) => &reserve.start.call_id,
+            Record::Settle(settle) => &settle.call_id,
+            Record::Release(call_id) => call_id,
+        }
+    }
+}
+
+/// Appends the frame of a record to `buffer`.
+pub(crate) fn encode(record: &Record, buffer: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+    let start = buffer.len();
+    buffer.extend_from_slice(&[0; HEADER_BYTES]);
+    if let Err(error) = serde_json::to_writer(&mut *buffer, record) {
+        buffer.truncate(start);
+        return Err(error);
+    }
+    let payload = buffer.get(start + HEADER_BYTES..).unwrap_or_default();
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let crc = crc32fast::hash(payload);
+    let header = MAGIC.into_iter().chain(length.to_le_bytes()).chain(crc.to_le_bytes());
+    for (to, from) in buffer.iter_mut().skip(start).zip(header) {
+        *to = from;
+    }
+    Ok(())
+}
+
+/// What was read of a journal's file.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    pub(crate) records: Vec<Record>,
+    /// Where the sound records end; behind it there is at most one torn record.
+    pub(crate) sound_bytes: usize,
+}
+
+/// A frame that cannot be read has sound ones behind it: the file is damaged, not torn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Damaged {
+    pub(crate) at_byte: usize,
+}
+
+/// Reads all frames. An unreadable end is tolerated, an unreadable middle is not.
+pub(crate) fn scan(bytes: &[u8]) -> Result<Scan, Damaged> {
+    let mut scan = Scan::default();
+    while let Some((record, length)) = frame(bytes.get(scan.sound_bytes..).unwrap_or_default()) {
+        scan.records.push(record);
+        scan.sound_bytes += length;
+    }
+    let torn = bytes.get(scan.sound_bytes..).unwrap_or_default();
+    let sound_follows =
+        (1..torn.len()).filter_map(|from| torn.get(from..)).any(|rest| rest.starts_with(&MAGIC) && frame(rest).is_some());
+    if sound_follows { Err(Damaged { at_byte: scan.sound_bytes }) } else { Ok(scan) }
+}
+
+/// The first frame and its length, if it is whole and sound.
+fn frame(bytes: &[u8]) -> Option<(Record, usize)> {
+    let (magic, rest) = bytes.split_first_chunk::<4>()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (crc, rest) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    if *magic != MAGIC || length > PAYLOAD_BYTES_MAX {
+        return None;
+    }
+    let payload = rest.get(..length)?;
+    if crc32fast::hash(payload) != u32::from_le_bytes(*crc) {
+        return None;
+    }
+    Some((serde_json::from_slice(payload).ok()?, HEADER_BYTES + length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal(records: usize) -> (Vec<u8>, Vec<usize>) {
+        let (mut bytes, mut ends) = (Vec::new(), vec![0]);
+        for number in 0..records {
+            let record = Record::Release(CallId::parse(&format!("call-{number}")).unwrap());
+            encode(&record, &mut bytes).unwrap();
+            ends.push(bytes.len());
+        }
+        (bytes, ends)
+    }
+
+    #[test]
+    fn a_file_cut_at_any_byte_gives_its_whole_records() {
+        let (bytes, ends) = journal(8);
+        for cut in 0..=bytes.len() {
+            let scan = scan(&bytes[..cut]).unwrap();
+            let whole = ends.iter().filter(|end| **end <= cut).count() - 1;
+            assert_eq!((scan.records.len(), scan.sound_bytes), (whole, ends[whole]), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_is_damage_unless_it_is_in_the_last_record() {
+        let (bytes, ends) = journal(4);
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0x20;
+            let expect = ends.iter().rposition(|end| *end <= at).unwrap();
+            match scan(&changed) {
+                Ok(scan) => assert!(expect == 3 && scan.records.len() == 3, "byte {at}"),
+                Err(damaged) => assert_eq!(damaged.at_byte, ends[expect], "byte {at}"),
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_behind_the_end_are_a_torn_end() {
+        let (mut bytes, ends) = journal(2);
+        bytes.extend([0; 4096]);
+        let scan = scan(&bytes).unwrap();
+        assert_eq!((scan.records.len(), scan.sound_bytes), (2, ends[2]));
+    }
+}

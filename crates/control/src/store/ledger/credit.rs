@@ -1,0 +1,276 @@
+//! Packs, monthly grants, quotas, and what the engine loads.
+
+use creel_wire::id::{AccountId, RuntimeId};
+use creel_wire::money::Micros;
+
+use super::super::{Row, Store, StoreError, Topic, Tx, params};
+use crate::ledger::{AccountLoad, AgentLoad, Pack, PackLoad, PackSource};
+
+/// Packs of one account or runtime that are looked at; those that end first come first.
+const PACKS_MAX: i64 = 1_000;
+
+const PACK_COLUMNS: &str = "id, account_id, runtime_id, source, total_micros, used_micros, starts_at_ms, \
+                            expires_at_ms, created_at_ms";
+
+pub(super) fn pack(row: &Row) -> Result<Pack, StoreError> {
+    Ok(Pack {
+        id: row.parse("id")?,
+        account_id: row.parse("account_id")?,
+        runtime_id: row.opt_parse("runtime_id")?,
+        source: row.text("source")?.parse()?,
+        total: Micros(row.int("total_micros")?),
+        used: Micros(row.int("used_micros")?),
+        starts_at_ms: row.int("starts_at_ms")?,
+        expires_at_ms: row.opt_int("expires_at_ms")?,
+        created_at_ms: row.int("created_at_ms")?,
+    })
+}
+
+fn load(pack: Pack) -> PackLoad {
+    PackLoad {
+        id: pack.id,
+        monthly: pack.source == PackSource::Monthly,
+        total: pack.total.0,
+        used: pack.used.0,
+        starts_at_ms: pack.starts_at_ms,
+        expires_at_ms: pack.expires_at_ms.unwrap_or(i64::MAX),
+    }
+}
+
+/// A runtime as the credit operations name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AgentName {
+    pub(crate) runtime_id: RuntimeId,
+    /// `jvs-…` where it has one, else the runtime's.
+    pub(crate) agent_id: String,
+}
+
+pub(super) fn agent_name(row: &Row) -> Result<AgentName, StoreError> {
+    Ok(AgentName { runtime_id: row.parse("id")?, agent_id: row.text("agent_id")? })
+}
+
+/// Finds a live runtime by its own or its outer id.
+const FIND_AGENT: &str = "SELECT id, COALESCE(jvs_id, id) AS agent_id FROM runtime
+ WHERE account_id = $1 AND id = $2 AND deleted_at_ms IS NULL
+ UNION SELECT id, COALESCE(jvs_id, id) AS agent_id FROM runtime
+ WHERE account_id = $1 AND jvs_id = $2 AND deleted_at_ms IS NULL";
+
+impl Store {
+    /// Packs that are not spent and have not ended, of the account as a whole, and its settings.
+    pub(crate) async fn load_ledger_account(
+        &self,
+        account_id: &AccountId,
+        now_ms: i64,
+    ) -> Result<AccountLoad, StoreError> {
+        let settings = self
+            .db()
+            .fetch_optional(
+                "SELECT bills_all FROM ledger_account WHERE account_id = $1",
+                params![account_id.as_str()],
+            )
+            .await?;
+        let bills_all = settings.map(|row| row.flag("bills_all")).transpose()?.unwrap_or(false);
+        let sql = format!(
+            "SELECT {PACK_COLUMNS} FROM credit_pack
+             WHERE account_id = $1 AND runtime_id IS NULL AND used_micros < total_micros
+               AND (expires_at_ms IS NULL OR expires_at_ms > $2)
+             ORDER BY expires_at_ms IS NULL, expires_at_ms, id LIMIT $3"
+        );
+        let rows = self.db().fetch_all(sql, params![account_id.as_str(), now_ms, PACKS_MAX]).await?;
+        let packs = rows.iter().map(|row| pack(row).map(load)).collect::<Result<_, _>>()?;
+        Ok(AccountLoad { bills_all, packs })
+    }
+
+    /// The same of one runtime, with its quota and what it used in `month`.
+    pub(crate) async fn load_ledger_agent(
+        &self,
+        runtime_id: &RuntimeId,
+        month: i64,
+        now_ms: i64,
+    ) -> Result<AgentLoad, StoreError> {
+        let quota = self
+            .db()
+            .fetch_optional(
+                "SELECT quota_micros FROM agent_quota WHERE runtime_id = $1",
+                params![runtime_id.as_str()],
+            )
+            .await?;
+        let used = self
+            .db()
+            .fetch_optional(
+                "SELECT used_micros FROM usage_month WHERE subject_id = $1 AND month = $2",
+                params![runtime_id.as_str(), month],
+            )
+            .await?;
+        let sql = format!(
+            "SELECT {PACK_COLUMNS} FROM credit_pack
+             WHERE runtime_id = $1 AND used_micros < total_micros
+               AND (expires_at_ms IS NULL OR expires_at_ms > $2)
+             ORDER BY expires_at_ms IS NULL, expires_at_ms, id LIMIT $3"
+        );
+        let rows = self.db().fetch_all(sql, params![runtime_id.as_str(), now_ms, PACKS_MAX]).await?;
+        Ok(AgentLoad {
+            quota: quota.map(|row| row.opt_int("quota_micros")).transpose()?.flatten(),
+            month,
+            used: used.map(|row| row.int("used_micros")).transpose()?.unwrap_or(0),
+            packs: rows.iter().map(|row| pack(row).map(load)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The version of each account whose credits were ever changed.
+    pub(crate) async fn ledger_versions(&self) -> Result<Vec<(AccountId, i64)>, StoreError> {
+        let sql = "SELECT account_id, version FROM ledger_account ORDER BY account_id LIMIT 100000";
+        let rows = self.db().fetch_all(sql, Vec::new()).await?;
+        rows.iter().map(|row| Ok((row.parse("account_id")?, row.int("version")?))).collect()
+    }
+
+    /// Live runtimes that get credits each month and have no pack of `month` yet, what they get and since when.
+    pub(crate) async fn list_due_grants(
+        &self,
+        account_id: &AccountId,
+        runtime_id: Option<&RuntimeId>,
+        month: i64,
+        limit: i64,
+    ) -> Result<Vec<(RuntimeId, Micros, i64)>, StoreError> {
+        let mut values = params![account_id.as_str(), month, limit];
+        let mut sql = "SELECT g.runtime_id, g.micros, g.created_at_ms FROM monthly_grant AS g
+             JOIN runtime AS r ON r.id = g.runtime_id AND r.deleted_at_ms IS NULL
+             WHERE g.account_id = $1 AND NOT EXISTS
+                 (SELECT 1 FROM credit_pack AS p WHERE p.runtime_id = g.runtime_id AND p.month = $2)"
+            .to_owned();
+        if let Some(runtime_id) = runtime_id {
+            sql += " AND g.runtime_id = $4";
+            values.push(runtime_id.as_str().into());
+        }
+        sql += " ORDER BY g.runtime_id LIMIT $3";
+        let rows = self.db().fetch_all(sql, values).await?;
+        rows.iter()
+            .map(|row| Ok((row.parse("runtime_id")?, Micros(row.int("micros")?), row.int("created_at_ms")?)))
+            .collect()
+    }
+
+    /// The packs that an account may spend now (with those of its runtimes), in the order in which they are spent.
+    pub(crate) async fn list_packs(
+        &self,
+        account_id: &AccountId,
+        now_ms: i64,
+    ) -> Result<Vec<Pack>, StoreError> {
+        let sql = format!(
+            "SELECT {PACK_COLUMNS} FROM credit_pack
+             WHERE account_id = $1 AND starts_at_ms <= $2 AND (expires_at_ms IS NULL OR expires_at_ms > $2)
+             ORDER BY source <> 'monthly', expires_at_ms IS NULL, expires_at_ms, id LIMIT 100000"
+        );
+        self.db().fetch_all(sql, params![account_id.as_str(), now_ms]).await?.iter().map(pack).collect()
+    }
+
+    /// A pack of an account.
+    pub(crate) async fn find_pack(&self, account_id: &AccountId, id: &str) -> Result<Option<Pack>, StoreError> {
+        let sql = format!("SELECT {PACK_COLUMNS} FROM credit_pack WHERE account_id = $1 AND id = $2");
+        self.db().fetch_optional(sql, params![account_id.as_str(), id]).await?.as_ref().map(pack).transpose()
+    }
+
+    /// A live runtime of an account by `ecd-…` or `jvs-…`.
+    pub(crate) async fn find_agent(
+        &self,
+        account_id: &AccountId,
+        id: &str,
+    ) -> Result<Option<AgentName>, StoreError> {
+        let row = self.db().fetch_optional(FIND_AGENT, params![account_id.as_str(), id]).await?;
+        row.as_ref().map(agent_name).transpose()
+    }
+}
+
+impl Tx {
+    /// A live runtime of an account by `ecd-…` or `jvs-…`.
+    pub(crate) async fn find_agent(
+        &mut self,
+        account_id: &AccountId,
+        id: &str,
+    ) -> Result<Option<AgentName>, StoreError> {
+        let row = self.fetch_optional(FIND_AGENT, params![account_id.as_str(), id]).await?;
+        row.as_ref().map(agent_name).transpose()
+    }
+
+    /// Inserts a pack; of a monthly one that exists already, nothing. Gives the number of rows.
+    pub(crate) async fn insert_pack(&mut self, pack: &Pack, month: Option<i64>) -> Result<u64, StoreError> {
+        self.execute(
+            "INSERT INTO credit_pack (id, account_id, runtime_id, source, month, total_micros, used_micros,
+                                      starts_at_ms, expires_at_ms, created_at_ms)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             ON CONFLICT (runtime_id, month) DO NOTHING",
+            params![
+                pack.id.as_str(),
+                pack.account_id.as_str(),
+                pack.runtime_id.as_ref().map(RuntimeId::as_str),
+                pack.source.as_str(),
+                month,
+                pack.total.0,
+                pack.used.0,
+                pack.starts_at_ms,
+                pack.expires_at_ms,
+                pack.created_at_ms,
+            ],
+        )
+        .await
+    }
+
+    /// Sets what a runtime gets each month.
+    pub(crate) async fn put_monthly_grant(
+        &mut self,
+        account_id: &AccountId,
+        runtime_id: &RuntimeId,
+        micros: Micros,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO monthly_grant (runtime_id, account_id, micros, created_at_ms) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (runtime_id) DO UPDATE SET micros = excluded.micros",
+            params![runtime_id.as_str(), account_id.as_str(), micros.0, now_ms],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Sets a runtime's quota; `None` takes it away.
+    pub(crate) async fn put_quota(
+        &mut self,
+        account_id: &AccountId,
+        runtime_id: &RuntimeId,
+        quota: Option<Micros>,
+        warn_percent_default: i64,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO agent_quota (runtime_id, account_id, quota_micros, warn_percent, updated_at_ms)
+             VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (runtime_id)
+             DO UPDATE SET quota_micros = excluded.quota_micros, updated_at_ms = excluded.updated_at_ms",
+            params![
+                runtime_id.as_str(),
+                account_id.as_str(),
+                quota.map(|micros| micros.0),
+                warn_percent_default,
+                now_ms
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Tells every engine that the account's packs, quotas or settings have changed. Last in its transaction: the
+    /// row is locked until the end.
+    pub(crate) async fn touch_ledger(
+        &mut self,
+        account_id: &AccountId,
+        bills_all: Option<bool>,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO ledger_account (account_id, bills_all, version) VALUES ($1, COALESCE($2, 0), 1)
+             ON CONFLICT (account_id) DO UPDATE
+             SET version = ledger_account.version + 1, bills_all = COALESCE($2, ledger_account.bills_all)",
+            params![account_id.as_str(), bills_all.map(i64::from)],
+        )
+        .await?;
+        self.raise(Topic::Ledger).await
+    }
+}

@@ -1,0 +1,278 @@
+//! What the API shows of the ledger, and what the check compares.
+
+use creel_wire::id::{AccountId, RuntimeId};
+use creel_wire::money::Micros;
+use sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
+
+use super::super::{Row, Store, StoreError, params};
+use super::credit::{AgentName, agent_name};
+use super::rows::{COLUMNS, columns, entry};
+use crate::ledger::{Difference, Entry};
+use crate::page::Cursor;
+
+/// A live runtime with its quota and what it used in one month.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AgentRow {
+    pub(crate) name: AgentName,
+    pub(crate) desktop_type: String,
+    pub(crate) quota: Option<Micros>,
+    pub(crate) warn_percent: Option<i64>,
+    pub(crate) used: Micros,
+    pub(crate) created_at_ms: i64,
+}
+
+/// Which entries of an account.
+#[derive(Debug, Clone)]
+pub(crate) struct EntryFilter<'a> {
+    pub(crate) account_id: &'a AccountId,
+    /// Empty: all.
+    pub(crate) runtime_ids: &'a [RuntimeId],
+    /// Inclusive.
+    pub(crate) from_ms: Option<i64>,
+    /// Exclusive.
+    pub(crate) until_ms: Option<i64>,
+}
+
+fn matching(filter: &EntryFilter<'_>) -> SelectStatement {
+    let mut select = Query::select();
+    select.from("ledger_entry").and_where(Expr::col("account_id").eq(filter.account_id.as_str()));
+    if !filter.runtime_ids.is_empty() {
+        select.and_where(Expr::col("runtime_id").is_in(filter.runtime_ids.iter().map(RuntimeId::as_str)));
+    }
+    if let Some(from_ms) = filter.from_ms {
+        select.and_where(Expr::col("created_at_ms").gte(from_ms));
+    }
+    if let Some(until_ms) = filter.until_ms {
+        select.and_where(Expr::col("created_at_ms").lt(until_ms));
+    }
+    select
+}
+
+/// Sums that entries do not give, as one statement each: what it is, whose, and stored minus re-added.
+const SUM_CHECKS: [(&str, &str); 6] = [
+    (
+        "pack",
+        "SELECT s.id AS subject, CAST(SUM(s.stored) - SUM(s.added) AS BIGINT) AS by FROM (
+             SELECT id, used_micros AS stored, 0 AS added FROM credit_pack
+             UNION ALL SELECT pack_id AS id, 0 AS stored, micros AS added FROM ledger_entry WHERE pack_id IS NOT NULL
+         ) s GROUP BY s.id HAVING SUM(s.stored) <> SUM(s.added) ORDER BY s.id LIMIT $1",
+    ),
+    (
+        "month",
+        "SELECT s.id || ' ' || s.month AS subject, CAST(SUM(s.stored) - SUM(s.added) AS BIGINT) AS by FROM (
+             SELECT subject_id AS id, month, used_micros AS stored, 0 AS added FROM usage_month
+             UNION ALL SELECT runtime_id AS id, month, 0 AS stored, micros AS added FROM ledger_entry
+             UNION ALL SELECT account_id AS id, month, 0 AS stored, micros AS added FROM ledger_entry
+         ) s GROUP BY s.id, s.month HAVING SUM(s.stored) <> SUM(s.added) ORDER BY s.id, s.month LIMIT $1",
+    ),
+    (
+        "hour",
+        "SELECT s.id || ' ' || s.hour AS subject, CAST(SUM(s.stored) - SUM(s.added) AS BIGINT) AS by FROM (
+             SELECT subject_id AS id, hour, used_micros AS stored, 0 AS added FROM usage_hour
+             UNION ALL SELECT runtime_id AS id, hour, 0 AS stored, micros AS added FROM ledger_entry
+             UNION ALL SELECT account_id AS id, hour, 0 AS stored, micros AS added FROM ledger_entry
+             UNION ALL SELECT pack_id AS id, hour, 0 AS stored, micros AS added FROM ledger_entry
+                       WHERE pack_id IS NOT NULL
+         ) s GROUP BY s.id, s.hour HAVING SUM(s.stored) <> SUM(s.added) ORDER BY s.id, s.hour LIMIT $1",
+    ),
+    (
+        "overspent pack",
+        "SELECT id AS subject, used_micros - total_micros AS by FROM credit_pack
+         WHERE used_micros > total_micros ORDER BY id LIMIT $1",
+    ),
+    (
+        "negative call",
+        "SELECT call_id AS subject, CAST(SUM(micros) AS BIGINT) AS by FROM ledger_entry
+         GROUP BY call_id HAVING SUM(micros) < 0 ORDER BY call_id LIMIT $1",
+    ),
+    (
+        "call settled more than once",
+        "SELECT call_id AS subject, CAST(COUNT(*) AS BIGINT) AS by FROM ledger_entry WHERE part = 0
+         GROUP BY call_id HAVING COUNT(*) > 1 ORDER BY call_id LIMIT $1",
+    ),
+];
+
+impl Store {
+    /// Live runtimes of an account by id: those named by either kind of id, or all. `is_jvs` narrows to those with,
+    /// or without, an outer id.
+    pub(crate) async fn list_credit_agents(
+        &self,
+        account_id: &AccountId,
+        ids: &[String],
+        is_jvs: Option<bool>,
+        month: i64,
+        after: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<AgentRow>, StoreError> {
+        let mut select = Query::select();
+        select
+            .columns([("r", "id"), ("r", "desktop_type"), ("r", "created_at_ms")])
+            .columns([("q", "quota_micros"), ("q", "warn_percent")])
+            .expr_as(Expr::cust("COALESCE(r.jvs_id, r.id)"), "agent_id")
+            .expr_as(Expr::cust("COALESCE(u.used_micros, 0)"), "used_micros")
+            .from_as("runtime", "r")
+            .join_as(
+                sea_query::JoinType::LeftJoin,
+                "agent_quota",
+                "q",
+                Expr::col(("q", "runtime_id")).equals(("r", "id")),
+            )
+            .join_as(
+                sea_query::JoinType::LeftJoin,
+                "usage_month",
+                "u",
+                Expr::col(("u", "subject_id")).equals(("r", "id")).and(Expr::col(("u", "month")).eq(month)),
+            )
+            .and_where(Expr::col(("r", "account_id")).eq(account_id.as_str()))
+            .and_where(Expr::col(("r", "deleted_at_ms")).is_null())
+            .order_by(("r", "id"), Order::Asc)
+            .limit(limit.unsigned_abs());
+        if let Some(after) = after {
+            select.and_where(Expr::col(("r", "id")).gt(after));
+        }
+        if let Some(is_jvs) = is_jvs {
+            let outer = Expr::col(("r", "jvs_id"));
+            select.and_where(if is_jvs { outer.is_not_null() } else { outer.is_null() });
+        }
+        if !ids.is_empty() {
+            let own = Expr::col(("r", "id")).is_in(ids.iter().map(String::as_str));
+            select.and_where(own.or(Expr::col(("r", "jvs_id")).is_in(ids.iter().map(String::as_str))));
+        }
+        self.db().select(&select).await?.iter().map(agent_row).collect()
+    }
+
+    /// The runtimes of an account, live or deleted, that these ids of either kind name.
+    pub(crate) async fn runtimes_named(
+        &self,
+        account_id: &AccountId,
+        ids: &[String],
+    ) -> Result<Vec<RuntimeId>, StoreError> {
+        let mut select = Query::select();
+        let own = Expr::col("id").is_in(ids.iter().map(String::as_str));
+        select
+            .column("id")
+            .from("runtime")
+            .and_where(Expr::col("account_id").eq(account_id.as_str()))
+            .and_where(own.or(Expr::col("jvs_id").is_in(ids.iter().map(String::as_str))))
+            .order_by("id", Order::Asc);
+        self.db().select(&select).await?.iter().map(|row| row.parse("id")).collect()
+    }
+
+    /// Entries, newest first.
+    pub(crate) async fn list_entries(
+        &self,
+        filter: &EntryFilter<'_>,
+        after: Option<&Cursor>,
+        limit: i64,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let mut select = matching(filter);
+        select
+            .columns(COLUMNS)
+            .order_by("created_at_ms", Order::Desc)
+            .order_by("id", Order::Desc)
+            .limit(limit.unsigned_abs());
+        if let Some(cursor) = after {
+            select.and_where(
+                Expr::tuple([Expr::col("created_at_ms"), Expr::col("id")])
+                    .lt(Expr::tuple([Expr::val(cursor.key), Expr::val(cursor.id.as_str())])),
+            );
+        }
+        self.db().select(&select).await?.iter().map(entry).collect()
+    }
+
+    /// What all entries that match deducted.
+    pub(crate) async fn sum_entries(&self, filter: &EntryFilter<'_>) -> Result<Micros, StoreError> {
+        let mut select = matching(filter);
+        select.expr_as(Expr::cust("CAST(COALESCE(SUM(micros), 0) AS BIGINT)"), "total");
+        let rows = self.db().select(&select).await?;
+        rows.first().map_or(Ok(Micros::ZERO), |row| Ok(Micros(row.int("total")?)))
+    }
+
+    /// Entries behind an id, by id, of one account or of all.
+    pub(crate) async fn scan_entries(
+        &self,
+        account_id: Option<&AccountId>,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let rows = match account_id {
+            None => {
+                let sql = format!("SELECT {} FROM ledger_entry WHERE id > $1 ORDER BY id LIMIT $2", columns());
+                self.db().fetch_all(sql, params![after, limit]).await?
+            }
+            Some(account_id) => {
+                let sql = format!(
+                    "SELECT {} FROM ledger_entry WHERE id > $1 AND account_id = $3 ORDER BY id LIMIT $2",
+                    columns()
+                );
+                self.db().fetch_all(sql, params![after, limit, account_id.as_str()]).await?
+            }
+        };
+        rows.iter().map(entry).collect()
+    }
+
+    /// Used by a runtime, account or pack in each hour from `from_hour` on.
+    pub(crate) async fn used_in_hours(
+        &self,
+        subject_id: &str,
+        from_hour: i64,
+    ) -> Result<Vec<(i64, Micros)>, StoreError> {
+        let rows = self
+            .db()
+            .fetch_all(
+                "SELECT hour, used_micros FROM usage_hour WHERE subject_id = $1 AND hour >= $2
+                 ORDER BY hour LIMIT 10000",
+                params![subject_id, from_hour],
+            )
+            .await?;
+        rows.iter().map(|row| Ok((row.int("hour")?, Micros(row.int("used_micros")?)))).collect()
+    }
+
+    /// Used by a runtime or account in one month, and in all time.
+    pub(crate) async fn used_in_months(
+        &self,
+        subject_id: &str,
+        month: i64,
+    ) -> Result<(Micros, Micros), StoreError> {
+        let row = self
+            .db()
+            .fetch_optional(
+                "SELECT CAST(COALESCE(SUM(CASE WHEN month = $2 THEN used_micros ELSE 0 END), 0) AS BIGINT) AS monthly,
+                        CAST(COALESCE(SUM(used_micros), 0) AS BIGINT) AS ever
+                 FROM usage_month WHERE subject_id = $1",
+                params![subject_id, month],
+            )
+            .await?;
+        row.map_or(Ok((Micros::ZERO, Micros::ZERO)), |row| {
+            Ok((Micros(row.int("monthly")?), Micros(row.int("ever")?)))
+        })
+    }
+
+    /// How many entries there are, and every sum that they do not give, at most `limit` of a kind.
+    ///
+    /// Each statement sees one moment, and entries change together with their sums, so a check beside a running
+    /// server finds a difference only where there is one.
+    pub(crate) async fn check_sums(&self, limit: i64) -> Result<(i64, Vec<Difference>), StoreError> {
+        let mut differences = Vec::new();
+        for (what, sql) in SUM_CHECKS {
+            for row in self.db().fetch_all(sql, params![limit]).await? {
+                let (subject, by) = (row.text("subject")?, row.int("by")?);
+                differences.push(Difference { what: what.to_owned(), subject, by });
+            }
+        }
+        let count = "SELECT CAST(COUNT(*) AS BIGINT) AS total FROM ledger_entry";
+        let row = self.db().fetch_optional(count, Vec::new()).await?;
+        Ok((row.map_or(Ok(0), |row| row.int("total"))?, differences))
+    }
+}
+
+fn agent_row(row: &Row) -> Result<AgentRow, StoreError> {
+    Ok(AgentRow {
+        name: agent_name(row)?,
+        desktop_type: row.text("desktop_type")?,
+        quota: row.opt_int("quota_micros")?.map(Micros),
+        warn_percent: row.opt_int("warn_percent")?,
+        used: Micros(row.int("used_micros")?),
+        created_at_ms: row.int("created_at_ms")?,
+    })
+}

@@ -1,0 +1,184 @@
+//! Entries and the sums that go with them.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::super::{Row, StoreError, Tx, Value, params};
+use super::{marks, texts};
+use crate::ledger::{Entry, Sums};
+use creel_wire::id::{AccountId, CallId};
+use creel_wire::money::Micros;
+use creel_wire::price::Usage;
+
+/// Rows of sums in one statement at the most.
+const SUMS_MAX: usize = 200;
+/// Values in one list of a statement at the most.
+const LIST_MAX: usize = 500;
+
+pub(super) const COLUMNS: [&str; 21] = [
+    "id",
+    "call_id",
+    "part",
+    "account_id",
+    "runtime_id",
+    "provider_id",
+    "provider_name",
+    "model_code",
+    "pack_id",
+    "label",
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "micros",
+    "unbilled_micros",
+    "price_json",
+    "month",
+    "hour",
+    "created_at_ms",
+];
+
+/// What every query of entries selects.
+pub(super) fn columns() -> String {
+    COLUMNS.join(", ")
+}
+
+fn tokens(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn values(entry: &Entry) -> Result<Vec<Value>, StoreError> {
+    let price = entry.card.map(|card| serde_json::to_string(&card)).transpose();
+    let price = price.map_err(|_| StoreError::Corrupt { what: "a price to write".to_owned() })?;
+    Ok(params![
+        &entry.id,
+        entry.call_id.as_str(),
+        entry.part,
+        entry.account_id.as_str(),
+        entry.runtime_id.as_str(),
+        entry.provider_id.as_str(),
+        &entry.provider_name,
+        &entry.model_code,
+        entry.pack_id.as_ref().map(|id| id.as_str()),
+        entry.label.as_str(),
+        tokens(entry.usage.input),
+        tokens(entry.usage.cached_input),
+        tokens(entry.usage.cache_write),
+        tokens(entry.usage.output),
+        tokens(entry.usage.reasoning),
+        entry.micros.0,
+        entry.unbilled_micros.0,
+        price,
+        entry.month,
+        entry.hour,
+        entry.created_at_ms,
+    ])
+}
+
+/// Reads a row of [`columns`].
+pub(super) fn entry(row: &Row) -> Result<Entry, StoreError> {
+    let tokens = |column: &str| row.int(column).map(|count| count.max(0).unsigned_abs());
+    let price = row.opt_text("price_json")?;
+    let card = price.map(|text| serde_json::from_str(&text)).transpose();
+    Ok(Entry {
+        id: row.text("id")?,
+        call_id: row.parse("call_id")?,
+        part: row.int("part")?,
+        account_id: row.parse("account_id")?,
+        runtime_id: row.parse("runtime_id")?,
+        provider_id: row.parse("provider_id")?,
+        provider_name: row.text("provider_name")?,
+        model_code: row.text("model_code")?,
+        pack_id: row.opt_parse("pack_id")?,
+        label: row.text("label")?.parse()?,
+        usage: Usage {
+            input: tokens("input_tokens")?,
+            cached_input: tokens("cached_input_tokens")?,
+            cache_write: tokens("cache_write_tokens")?,
+            output: tokens("output_tokens")?,
+            reasoning: tokens("reasoning_tokens")?,
+        },
+        micros: Micros(row.int("micros")?),
+        unbilled_micros: Micros(row.int("unbilled_micros")?),
+        card: card.map_err(|_| StoreError::Corrupt { what: "the price of an entry".to_owned() })?,
+        month: row.int("month")?,
+        hour: row.int("hour")?,
+        created_at_ms: row.int("created_at_ms")?,
+    })
+}
+
+impl Tx {
+    /// Which of these calls have entries.
+    pub(crate) async fn calls_with_entries(&mut self, calls: &[String]) -> Result<HashSet<String>, StoreError> {
+        let mut present = HashSet::new();
+        for list in calls.chunks(LIST_MAX) {
+            let sql = format!("SELECT call_id FROM ledger_entry WHERE part = 0 AND call_id IN ({})", marks(list.len()));
+            for row in self.fetch_all(sql, texts(list.iter().map(String::as_str))).await? {
+                present.insert(row.text("call_id")?);
+            }
+        }
+        Ok(present)
+    }
+
+    /// The entries of one call of an account, in order.
+    pub(crate) async fn entries_of_call(
+        &mut self,
+        account_id: &AccountId,
+        call_id: &CallId,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let sql = format!(
+            "SELECT {} FROM ledger_entry WHERE call_id = $1 AND account_id = $2 ORDER BY part LIMIT 10000",
+            columns()
+        );
+        self.fetch_all(sql, params![call_id.as_str(), account_id.as_str()]).await?.iter().map(entry).collect()
+    }
+
+    /// Inserts entries; `Unique` if a call has entries already.
+    pub(crate) async fn insert_entries(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        let rows = entries.iter().map(values).collect::<Result<_, _>>()?;
+        self.insert_many("ledger_entry", &COLUMNS, rows).await
+    }
+
+    /// Adds to the sums what new entries say. The constraints of the tables refuse what would fall below zero or
+    /// spend more than a pack has.
+    pub(crate) async fn add_sums(&mut self, sums: &Sums) -> Result<(), StoreError> {
+        for (pack, micros) in &sums.packs {
+            let sql = "UPDATE credit_pack SET used_micros = used_micros + $2 WHERE id = $1";
+            if self.execute(sql, params![pack, *micros]).await? != 1 {
+                return Err(StoreError::Corrupt { what: format!("an entry of the credit pack {pack}") });
+            }
+        }
+        self.add_to("usage_month", "month", &sums.months).await?;
+        self.add_to("usage_hour", "hour", &sums.hours).await
+    }
+
+    async fn add_to(
+        &mut self,
+        table: &'static str,
+        period: &'static str,
+        sums: &BTreeMap<(String, i64), i64>,
+    ) -> Result<(), StoreError> {
+        // A negative row would break the constraint before it meets the row that it corrects.
+        let (more, less): (Vec<_>, Vec<_>) = sums.iter().partition(|(_, micros)| **micros > 0);
+        for chunk in more.chunks(SUMS_MAX) {
+            let tuples: Vec<String> = (0..chunk.len())
+                .map(|row| format!("(${}, ${}, ${})", row * 3 + 1, row * 3 + 2, row * 3 + 3))
+                .collect();
+            let sql = format!(
+                "INSERT INTO {table} (subject_id, {period}, used_micros) VALUES {}
+                 ON CONFLICT (subject_id, {period})
+                 DO UPDATE SET used_micros = {table}.used_micros + excluded.used_micros",
+                tuples.join(", ")
+            );
+            let values = chunk.iter().flat_map(|((subject, at), micros)| params![subject, *at, **micros]);
+            self.execute(sql, values.collect()).await?;
+        }
+        for ((subject, at), micros) in less {
+            let sql = format!(
+                "UPDATE {table} SET used_micros = used_micros + $3 WHERE subject_id = $1 AND {period} = $2"
+            );
+            self.execute(sql, params![subject, *at, *micros]).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! The ledger, as the gateway sees it.
+
+use creel_control::ledger::{self, Ledger, LedgerError, Reservation};
+use creel_llm::usage::Usage;
+use creel_wire::money::Micros;
+
+use crate::gateway::ports::{Billing, CallStart, Refusal, UsageSource};
+
+/// Bills calls in the ledger of this process.
+#[derive(Debug, Clone)]
+pub(crate) struct LedgerBilling(pub(crate) Ledger);
+
+fn refusal(refusal: ledger::Refusal) -> Refusal {
+    match refusal {
+        ledger::Refusal::QuotaSpent => Refusal::QuotaSpent,
+        ledger::Refusal::PacksSpent => Refusal::PacksSpent,
+        ledger::Refusal::NoPrice => Refusal::NoPrice,
+        ledger::Refusal::Unavailable => Refusal::Unavailable,
+    }
+}
+
+fn start(start: CallStart) -> ledger::CallStart {
+    ledger::CallStart {
+        call_id: start.call,
+        account_id: start.account,
+        runtime_id: start.runtime,
+        provider_id: start.provider,
+        provider_name: start.provider_name.to_string(),
+        model_code: start.model.to_string(),
+        card: start.card,
+        billed: start.billed,
+        bound: start.bound,
+    }
+}
+
+impl Billing for LedgerBilling {
+    type Held = Reservation;
+    type Error = LedgerError;
+
+    async fn remaining(&self, call: &CallStart) -> Option<Micros> {
+        // A refusal is told by `reserve`, which is asked next and decides.
+        self.0.remaining(&start(call.clone())).await.unwrap_or(None)
+    }
+
+    async fn reserve(&self, call: CallStart) -> Result<Reservation, Refusal> {
+        self.0.reserve(start(call)).await.map_err(refusal)
+    }
+
+    async fn settle(&self, held: Reservation, usage: Usage, source: UsageSource) -> Result<Micros, LedgerError> {
+        let source = match source {
+            UsageSource::Upstream => ledger::UsageSource::Upstream,
+            UsageSource::Estimated => ledger::UsageSource::Estimated,
+        };
+        self.0.settle(held, usage, source).await
+    }
+
+    async fn release(&self, held: Reservation) {
+        self.0.release(held).await;
+    }
+}

@@ -1,0 +1,129 @@
+//! Keeps the gateway's directory up to date: read anew whenever models, keys or prices have changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use creel_control::ledger::{Credits, LedgerError, PriceList};
+use creel_control::model::{self, KeyHolder, ModelError, Models, ProviderType, SealedKey};
+use creel_control::store::{Store, Topic};
+use creel_control::tasks::Tasks;
+use creel_wire::id::ModelGroupId;
+
+use crate::gateway::ports::{
+    AgentAccess, Directory, Group, KeyHash, KeyKind, Model, Provider, Snapshot, Upstream, UpstreamKey,
+};
+
+/// How soon after a failure the directory is read again.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// How often it is read without a sign of change: prices come into effect by themselves.
+const REFRESH_EVERY: Duration = Duration::from_secs(60);
+
+/// Why the directory could not be read.
+#[derive(Debug, thiserror::Error)]
+enum DirectoryError {
+    #[error("reading keys, groups and providers")]
+    Models(#[from] ModelError),
+    #[error("reading prices")]
+    Prices(#[from] LedgerError),
+}
+
+/// Starts the task that keeps `directory`; until it has succeeded once, the gateway tells callers to come again.
+pub(crate) fn keep_directory(
+    directory: Arc<Directory>,
+    store: &Store,
+    models: Models,
+    credits: Credits,
+    tasks: &Tasks,
+) {
+    let mut models_changed = store.topics().subscribe(Topic::Directory);
+    let mut prices_changed = store.topics().subscribe(Topic::Ledger);
+    let cancel = tasks.cancelled();
+    tasks.spawn("gateway-directory", async move {
+        loop {
+            let pause = match read(&models, &credits).await {
+                Ok(snapshot) => {
+                    directory.replace(snapshot);
+                    REFRESH_EVERY
+                }
+                Err(error) => {
+                    tracing::warn!(error = %crate::ops::chain(&error), "reading the gateway's directory failed");
+                    RETRY_EVERY
+                }
+            };
+            tokio::select! {
+                changed = models_changed.changed() => if changed.is_err() { return },
+                changed = prices_changed.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(pause) => {}
+                () = cancel.cancelled() => return,
+            }
+        }
+    });
+}
+
+async fn read(models: &Models, credits: &Credits) -> Result<Snapshot, DirectoryError> {
+    let found = models.directory().await?;
+    let prices = credits.price_list().await?;
+    let mut groups: HashMap<ModelGroupId, Arc<Group>> = HashMap::new();
+    for group in found.groups {
+        let providers = group.providers.into_iter().filter_map(|provider| route(models, &prices, provider));
+        groups.insert(group.id, Arc::new(Group::new(providers.map(Arc::new).collect())));
+    }
+    let mut by_key = HashMap::with_capacity(found.keys.len());
+    for key in found.keys {
+        let Some(hash) = KeyHash::from_hex(&key.key_hash) else { continue };
+        let access = AgentAccess {
+            account: key.account_id,
+            runtime: key.runtime_id,
+            key_kind: match key.holder {
+                KeyHolder::Agent => KeyKind::Agent,
+                KeyHolder::Person => KeyKind::Person,
+            },
+            group: key.group_id.and_then(|id| groups.get(&id).cloned()),
+        };
+        by_key.insert(hash, Arc::new(access));
+    }
+    Ok(Snapshot { by_key })
+}
+
+/// A provider with its upstream; one whose address cannot be called is left out and logged, for the others still work.
+fn route(models: &Models, prices: &PriceList, found: model::DirectoryProvider) -> Option<Provider> {
+    let key = found.key.map(|sealed| opener(models.clone(), sealed));
+    let upstream = match Upstream::new(&found.base_url, key) {
+        Ok(upstream) => upstream,
+        Err(error) => {
+            tracing::warn!(provider.id = %found.id, error = %error, "provider {} cannot be called", found.id);
+            return None;
+        }
+    };
+    let card = |code: &str| match &found.system_provider_name {
+        Some(system) => prices.system(system, code),
+        None => prices.own(&found.account_id, &found.id, code),
+    };
+    let models = found
+        .models
+        .iter()
+        .map(|model| Model {
+            code: model.code.as_str().into(),
+            output_tokens_max: model.max_output_tokens,
+            card: card(&model.code),
+        })
+        .collect();
+    Some(Provider {
+        id: found.id,
+        name: found.name.into(),
+        upstream,
+        billed: found.provider_type == ProviderType::WuyingCredit,
+        models,
+    })
+}
+
+fn opener(models: Models, sealed: SealedKey) -> UpstreamKey {
+    UpstreamKey::sealed(move || match models.open_key(&sealed) {
+        Ok(key) => Some(key),
+        Err(error) => {
+            tracing::error!(error = %error, "a provider's key does not open");
+            None
+        }
+    })
+}

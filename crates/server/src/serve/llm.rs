@@ -1,0 +1,35 @@
+//! The LLM gateway of this process: the ledger it bills in, the directory it looks things up in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use creel_control::ledger::{Config as LedgerConfig, JournalPlace, Ledger};
+
+use super::ServeError;
+use crate::app::App;
+use crate::gateway::ports::Directory;
+use crate::gateway::{Gateway, Limits};
+use crate::llm_access::{LedgerBilling, keep_directory};
+
+/// How long to wait for the ledger of a process that has died, where only its lease tells.
+const TAKEOVER_WAIT: Duration = Duration::from_secs(40);
+
+pub(super) async fn start(app: &App) -> Result<Arc<Gateway<LedgerBilling>>, ServeError> {
+    let journal = match app.config.sqlite_path() {
+        Some(_) => JournalPlace::Directory(app.config.data_dir.join("ledger")),
+        None => JournalPlace::Table,
+    };
+    let owner_id = creel_control::id_gen::random_text(16);
+    let config = LedgerConfig { journal, owner_id, takeover_wait: TAKEOVER_WAIT };
+    let ledger = Ledger::open(app.store.clone(), &app.tasks, config).await?;
+    let directory = Arc::new(Directory::new());
+    keep_directory(directory.clone(), &app.store, app.models.clone(), app.credits.clone(), &app.tasks);
+    let gateway = Gateway::new(
+        directory,
+        LedgerBilling(ledger),
+        app.tasks.clone(),
+        app.clock.clone(),
+        Limits::default(),
+    )?;
+    Ok(Arc::new(gateway))
+}
