@@ -1,6 +1,6 @@
 //! The guest as a program, against a server that is part of the test and a stand-in for OpenClaw.
 
-#![allow(
+#![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

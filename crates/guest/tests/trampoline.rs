@@ -1,6 +1,6 @@
 //! What a program can still do after the trampoline, tried with ordinary programs.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests: what fails in them fails the test")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests: what fails in them fails the test")]
 
 use std::path::Path;
 use std::process::{Command, Output};
