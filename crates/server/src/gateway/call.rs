@@ -47,7 +47,9 @@ pub(crate) struct Call<B: Billing> {
     pub(crate) route: Route,
     pub(crate) request: ChatRequest,
     pub(crate) headers: HeaderMap,
+    /// Taken by the upstream request.
     pub(crate) body: Bytes,
+    pub(crate) body_bytes: u64,
     pub(crate) created_s: i64,
 }
 
@@ -68,7 +70,7 @@ impl<B: Billing> Call<B> {
     }
 
     /// Runs the call. Whether the client still listens makes no difference to what is booked.
-    pub(crate) async fn run(self, reply: Reply) {
+    pub(crate) async fn run(mut self, reply: Reply) {
         let (bound, clamp) = self.bound().await;
         let Ok(authorization) = self.route.provider.upstream.authorization() else {
             error!(
@@ -86,12 +88,12 @@ impl<B: Billing> Call<B> {
             output_tokens_max: clamp,
             output_field: self.route.provider.upstream.output_field,
         };
-        let request = upstream::request(
-            self.route.provider.upstream.chat_uri.clone(),
-            &self.headers,
-            authorization,
-            self.request.rewrite(&self.body, &rewrite).map_or_else(|| self.body.clone(), Bytes::from),
-        );
+        // Taken, not copied: a stream may last an hour, and its request need not.
+        let (headers, body) = (std::mem::take(&mut self.headers), std::mem::take(&mut self.body));
+        let body = self.request.rewrite(&body, &rewrite).map_or(body, Bytes::from);
+        let uri = self.route.provider.upstream.chat_uri.clone();
+        let request = upstream::request(uri, &headers, authorization, body);
+        drop(headers);
         let limits = &self.gateway.limits;
         let mut deadline = Deadline::new(limits.first_byte_max, limits.call_max);
         match deadline.guard(self.gateway.upstream.send(request)).await {
@@ -123,7 +125,7 @@ impl<B: Billing> Call<B> {
     /// The most this call is going to use, and the output limit that makes it so where the request's own is higher.
     async fn bound(&self) -> (Usage, Option<u64>) {
         let model = &self.route.model;
-        let body_bytes = self.body.len() as u64;
+        let body_bytes = self.body_bytes;
         let answers = self.request.answers();
         let wanted = match (self.request.output_tokens_max(), model.output_tokens_max) {
             (Some(asked), Some(given)) => asked.min(given),
@@ -182,7 +184,7 @@ impl<B: Billing> Call<B> {
         meter.end();
         let (usage, source) = match meter.usage() {
             Some(usage) => (usage, UsageSource::Upstream),
-            None => (meter.estimate(self.body.len() as u64, &bound), UsageSource::Estimated),
+            None => (meter.estimate(self.body_bytes, &bound), UsageSource::Estimated),
         };
         self.settle(held, usage, source).await;
         if client.is_ok() {

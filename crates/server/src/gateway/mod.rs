@@ -149,8 +149,8 @@ impl<B: Billing> Gateway<B> {
             let form = call::form(&request);
             Box::new(call::deny(&access, denial, &id, created_s, request.model(), form))
         })?;
-        let headers = parts.headers;
-        let call = Call { gateway: self.clone(), id, access, route, request, headers, body, created_s };
+        let (gateway, headers, body_bytes) = (self.clone(), parts.headers, body.len() as u64);
+        let call = Call { gateway, id, access, route, request, headers, body, body_bytes, created_s };
         let answer = Driven::respond(self.tasks.clone(), |reply| call.run(reply)).await;
         answer.ok_or_else(|| {
             let text = "The gateway failed. Try again.";
