@@ -41,7 +41,8 @@ pub struct Grant {
 /// Gives new runtimes whole credits each month, beginning now, within the transaction that makes them.
 ///
 /// The rule: a runtime has one pack for each calendar month (UTC), of the whole amount, also in its first month; what
-/// is left of it ends with the month. The pack of a later month is made when its balance is first needed.
+/// is left of it ends with the month. The pack of a later month is made when its balance is first needed. Engines
+/// need not be told: they know nothing of a runtime before its first call.
 pub async fn grant_monthly(
     tx: &mut Tx,
     account_id: &AccountId,
@@ -57,7 +58,7 @@ pub async fn grant_monthly(
         let pack = monthly_pack(ids.credit_pack(), account_id, runtime_id, micros, now_ms, now_ms);
         tx.insert_pack(&pack, Some(month_of(now_ms))).await?;
     }
-    Ok(tx.touch_ledger(account_id, None).await?)
+    Ok(())
 }
 
 fn monthly_pack(

@@ -29,20 +29,20 @@ pub fn month_of(at_ms: i64) -> i64 {
 }
 
 /// The first moment of the month after the one that `at_ms` is in.
-pub fn month_end_ms(at_ms: i64) -> i64 {
+pub(crate) fn month_end_ms(at_ms: i64) -> i64 {
     let date = date_of(at_ms);
     let (year, month) = if date.month() == 12 { (date.year() + 1, 1) } else { (date.year(), date.month() + 1) };
     start_ms(year, month)
 }
 
 /// The first moment of the month that `at_ms` is in.
-pub fn month_start_ms(at_ms: i64) -> i64 {
+pub(crate) fn month_start_ms(at_ms: i64) -> i64 {
     let date = date_of(at_ms);
     start_ms(date.year(), date.month())
 }
 
 /// The first moment of the day that `at_ms` is in.
-pub fn day_start_ms(at_ms: i64) -> i64 {
+pub(crate) fn day_start_ms(at_ms: i64) -> i64 {
     at_ms.div_euclid(24 * HOUR_MS) * 24 * HOUR_MS
 }
 
