@@ -15,9 +15,9 @@ use creel_control::id_gen::IdGen;
 use creel_control::ledger::{Credits, LedgerError};
 use creel_control::message::Messages;
 use creel_control::model::ModelError;
+use creel_control::model::Models;
 use creel_control::office_site::OfficeSites;
 use creel_control::runtime::Runtimes;
-use creel_control::model::Models;
 use creel_control::store::{DbUrl, Store, StoreError};
 use creel_control::tasks::Tasks;
 
@@ -38,7 +38,9 @@ pub enum ServeError {
     Store(#[from] StoreError),
     #[error("taking up the operator's model providers")]
     SystemProviders(#[from] ModelError),
-    #[error("system_provider {name}: its api {api:?} is not openai-completions, the only one that the gateway speaks")]
+    #[error(
+        "system_provider {name}: its api {api:?} is not openai-completions, the only one that the gateway speaks"
+    )]
     SystemProviderApi { name: String, api: String },
     #[error("opening the ledger")]
     Ledger(#[from] LedgerError),

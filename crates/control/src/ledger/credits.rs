@@ -1,7 +1,5 @@
 //! Packs, quotas and corrections: what administrators and other services change.
 
-use std::sync::Arc;
-
 use creel_wire::id::{AccountId, CallId, CreditPackId, RuntimeId};
 use creel_wire::money::Micros;
 
@@ -9,7 +7,6 @@ use super::apply::Sums;
 use super::period::{month_end_ms, month_start_ms};
 use super::{Entry, Label, LedgerError, Pack, PackSource, month_of};
 use crate::access::Actor;
-use crate::clock::FixedClock;
 use crate::id_gen::IdGen;
 use crate::store::{Store, StoreError, Tx};
 
@@ -38,26 +35,22 @@ pub struct Grant {
     pub expires_at_ms: Option<i64>,
 }
 
-/// Gives new runtimes whole credits each month, beginning now, within the transaction that makes them.
+/// Gives a new runtime credits each month, beginning now, within the transaction that makes it.
 ///
 /// The rule: a runtime has one pack for each calendar month (UTC), of the whole amount, also in its first month; what
 /// is left of it ends with the month. The pack of a later month is made when its balance is first needed. Engines
 /// need not be told: they know nothing of a runtime before its first call.
 pub async fn grant_monthly(
     tx: &mut Tx,
+    ids: &IdGen,
     account_id: &AccountId,
-    runtime_ids: &[RuntimeId],
-    credits: i64,
+    runtime_id: &RuntimeId,
+    micros: Micros,
     now_ms: i64,
-) -> Result<(), LedgerError> {
-    let micros = Micros::from_credits(credits).filter(|micros| micros.0 > 0).ok_or(LedgerError::BadAmount)?;
-    let now = jiff::Timestamp::from_millisecond(now_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    let ids = IdGen::new(Arc::new(FixedClock::at(now)));
-    for runtime_id in runtime_ids {
-        tx.put_monthly_grant(account_id, runtime_id, micros, now_ms).await?;
-        let pack = monthly_pack(ids.credit_pack(), account_id, runtime_id, micros, now_ms, now_ms);
-        tx.insert_pack(&pack, Some(month_of(now_ms))).await?;
-    }
+) -> Result<(), StoreError> {
+    tx.put_monthly_grant(account_id, runtime_id, micros, now_ms).await?;
+    let pack = monthly_pack(ids.credit_pack(), account_id, runtime_id, micros, now_ms, now_ms);
+    tx.insert_pack(&pack, Some(month_of(now_ms))).await?;
     Ok(())
 }
 

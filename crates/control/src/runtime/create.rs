@@ -1,6 +1,7 @@
 //! Making runtimes: one request, one transaction, all of them or none.
 
 use creel_wire::id::{ResourceGroupId, RuntimeId};
+use creel_wire::money::Micros;
 
 use super::{Power, Runtime, RuntimeAttributes, RuntimeError, Runtimes, SandboxStatus};
 use crate::access::Actor;
@@ -70,6 +71,7 @@ impl Runtimes {
     pub async fn create(&self, actor: Actor, request: CreateRuntimes) -> Result<Vec<RuntimeId>, RuntimeError> {
         let planned = self.plan(&actor, &request)?;
         let now_ms = self.store.clock().now_ms();
+        let ids = self.ids.clone();
         self.store
             .write(move |tx| {
                 Box::pin(async move {
@@ -81,7 +83,10 @@ impl Runtimes {
                     actor.audit(tx, &names, now_ms).await?;
                     insert(tx, &planned, &request.tags, now_ms).await?;
                     if let Some(credits) = request.monthly_credits {
-                        grant_monthly(tx, &actor.account_id, &made, credits, now_ms).await?;
+                        let micros = Micros::from_credits(credits).ok_or(RuntimeError::MonthlyCredits)?;
+                        for runtime_id in &made {
+                            grant_monthly(tx, &ids, &actor.account_id, runtime_id, micros, now_ms).await?;
+                        }
                     }
                     actor.remember(tx, &made, now_ms).await?;
                     Ok(made)

@@ -154,8 +154,6 @@ pub enum RuntimeError {
     MonthlyCredits,
     #[error("recording the request")]
     Access(#[from] AccessError),
-    #[error("granting monthly credits")]
-    Ledger(#[from] crate::ledger::LedgerError),
     #[error("reading or writing runtimes")]
     Store(#[from] StoreError),
 }

@@ -85,7 +85,15 @@ pub(super) async fn run(links: GuestLinks, mut socket: WebSocket) {
     };
     tracing::info!(runtime.id = %id, epoch, "guest of {id} linked");
     let marks = links.register(&id, epoch);
-    let mut link = Link { links: &links, socket, guest, epoch, sent: Sent::default(), last_seen: None, early_receipt: None };
+    let mut link = Link {
+        links: &links,
+        socket,
+        guest,
+        epoch,
+        sent: Sent::default(),
+        last_seen: None,
+        early_receipt: None,
+    };
     let end = link.serve(marks).await;
     links.unregister(&id, epoch);
     tracing::info!(runtime.id = %id, epoch, reason = %end, "link of {id} ended: {end}");
@@ -225,7 +233,8 @@ impl Link<'_> {
             tracing::warn!(runtime.id = %id, error = %error, "working out the models of {id} failed");
             LinkEnd::Store
         })?;
-        let (models, marker) = desired.map_or((None, String::new()), |(models, marker)| (Some(models), marker));
+        let (models, marker) =
+            desired.map_or((None, String::new()), |(models, marker)| (Some(models), marker));
         let state = DesiredState { generation, provider: self.guest.agent_provider, models };
         send(&mut self.socket, &ToGuest::Desired(Box::new(state))).await?;
         self.sent = Sent { generation, models_marker: marker };
@@ -237,7 +246,8 @@ impl Link<'_> {
 
     async fn send_invocations(&mut self, resend: bool) -> Result<(), LinkEnd> {
         let inner = &self.links.inner;
-        let waiting = inner.messages.to_send(&self.guest.runtime_id, resend).await.map_err(|_| LinkEnd::Store)?;
+        let waiting =
+            inner.messages.to_send(&self.guest.runtime_id, resend).await.map_err(|_| LinkEnd::Store)?;
         for invocation in waiting {
             // Marked before it is sent: after a crash in between, the new link sends it again.
             inner.messages.mark_sent(&invocation.id).await.map_err(|_| LinkEnd::Store)?;

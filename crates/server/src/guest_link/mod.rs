@@ -149,11 +149,10 @@ async fn enroll(State(links): State<GuestLinks>, Json(request): Json<EnrollReque
         return (StatusCode::BAD_REQUEST, "public_key is not the base64 of an Ed25519 key").into_response();
     }
     match links.inner.guests.enroll(&request.token, request.public_key).await {
-        Ok(enrolled) => Json(EnrollResponse {
-            runtime_id: enrolled.runtime_id,
-            virtual_key: enrolled.virtual_key,
-        })
-        .into_response(),
+        Ok(enrolled) => {
+            Json(EnrollResponse { runtime_id: enrolled.runtime_id, virtual_key: enrolled.virtual_key })
+                .into_response()
+        }
         Err(GuestError::BadToken | GuestError::RuntimeDeleted) => {
             (StatusCode::FORBIDDEN, "the enrolment token is unknown, used or too old").into_response()
         }

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 
 use crate::app::App;
+use crate::config::Role;
 use crate::{http as server_http, rpc};
 
 /// How long `/readyz` waits for the database.
@@ -36,7 +37,7 @@ impl Service<Request<Incoming>> for AdminService {
 
 async fn route(app: &App, request: Request<Incoming>) -> Response<Body> {
     match (request.method(), request.uri().path()) {
-        (_, "/") => rpc::answer(app, request).await,
+        (_, "/") if app.config.has_role(Role::Api) => rpc::answer(app, request).await,
         (&Method::GET, "/healthz") => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
         (&Method::GET, "/readyz") => ready(app).await,
         (&Method::GET, "/metrics") => match app.metrics.encode() {

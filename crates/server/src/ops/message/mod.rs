@@ -12,7 +12,9 @@ pub(crate) fn api_error(error: MessageError) -> ApiError {
     match error {
         MessageError::NotRunning { id, status } => ApiError::new(
             ErrorCode::AGENT_NOT_RUNNING,
-            format!("Runtime {id} is {status}. Start it, wait until it is Running, and send the message again."),
+            format!(
+                "Runtime {id} is {status}. Start it, wait until it is Running, and send the message again."
+            ),
         ),
         MessageError::Runtime(error) => runtime_error(error),
         MessageError::Access(error) => super::access_error(&error),

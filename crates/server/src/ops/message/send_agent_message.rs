@@ -14,7 +14,10 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
     let session = input.session_key.unwrap_or_else(|| SESSION_DEFAULT.to_owned());
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
     if !(1..=64).contains(&session.len()) || !session.chars().all(allowed) {
-        return Err(ApiError::invalid("SessionKey", "SessionKey must be 1 to 64 letters, digits or '-', '_', '.', ':'."));
+        return Err(ApiError::invalid(
+            "SessionKey",
+            "SessionKey must be 1 to 64 letters, digits or '-', '_', '.', ':'.",
+        ));
     }
     let sent = app.messages.send(actor, &input.runtime_id, session, input.message).await;
     let id = sent.map_err(super::api_error)?;

@@ -22,10 +22,7 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
         need_verify_zero_device: input.need_verify_zero_device.unwrap_or(false),
     };
     let name = input.office_site_name.unwrap_or_else(|| NAME_DEFAULT.to_owned());
-    let id = app
-        .office_sites
-        .create(actor, input.region_id, name, attributes)
-        .await
-        .map_err(super::api_error)?;
+    let id =
+        app.office_sites.create(actor, input.region_id, name, attributes).await.map_err(super::api_error)?;
     Ok(Output { office_site_id: Some(id.to_string()) })
 }

@@ -4,7 +4,9 @@ use creel_control::access::Actor;
 use creel_control::office_site::{OfficeSite, OfficeSiteFilter};
 use creel_control::page::Page;
 use creel_wire::error::ApiError;
-use creel_wire::ops::office_site::describe_office_sites::{Input, OfficeSites, OfficeSitesResourceAmounts, Output};
+use creel_wire::ops::office_site::describe_office_sites::{
+    Input, OfficeSites, OfficeSitesResourceAmounts, Output,
+};
 use creel_wire::time::TimeFormat;
 
 use crate::app::App;
@@ -44,7 +46,9 @@ fn shown(site: OfficeSite) -> OfficeSites {
         creation_time: Some(shown_time(site.created_at_ms, TimeFormat::Minutes)),
         cidr_block: site.attributes.cidr_block,
         desktop_access_type: Some(
-            site.attributes.desktop_access_type.map_or_else(|| "INTERNET".to_owned(), |kind| kind.to_uppercase()),
+            site.attributes
+                .desktop_access_type
+                .map_or_else(|| "INTERNET".to_owned(), |kind| kind.to_uppercase()),
         ),
         desktop_count: Some(site.runtime_count),
         total_eds_count: Some(site.runtime_count),

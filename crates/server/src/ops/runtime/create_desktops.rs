@@ -15,10 +15,8 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
             "The host name of a Linux runtime cannot be chosen. Leave Hostname out.",
         ));
     }
-    let office_site_id = input
-        .office_site_id
-        .or(input.directory_id)
-        .ok_or_else(|| ApiError::missing("OfficeSiteId"))?;
+    let office_site_id =
+        input.office_site_id.or(input.directory_id).ok_or_else(|| ApiError::missing("OfficeSiteId"))?;
     let mut batches: Vec<RuntimeBatch> = input
         .bundle_models
         .into_iter()
@@ -52,7 +50,11 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
         },
         name_suffix: input.desktop_name_suffix.unwrap_or(false),
         charge_type: input.charge_type.unwrap_or_else(|| "PostPaid".to_owned()),
-        tags: input.tag.into_iter().filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default()))).collect(),
+        tags: input
+            .tag
+            .into_iter()
+            .filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default())))
+            .collect(),
         monthly_credits: input.purchase_options.and_then(|options| options.monthly_credits),
         attributes: RuntimeAttributes::default(),
     };

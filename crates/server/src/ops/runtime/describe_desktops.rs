@@ -76,7 +76,8 @@ fn shown(view: RuntimeView) -> Desktops {
     let runtime = view.runtime;
     let image = catalog::find_image(&runtime.image_id);
     let size = catalog::find_desktop_type(&runtime.desktop_type);
-    let bundle_name = runtime.bundle_id.as_deref().and_then(catalog::find_bundle).map(|found| found.name.to_owned());
+    let bundle_name =
+        runtime.bundle_id.as_deref().and_then(catalog::find_bundle).map(|found| found.name.to_owned());
     let deleted = runtime.deleted_at_ms.is_some();
     let status = if deleted { "Deleted" } else { runtime.sandbox.as_str() };
     let disk = DesktopsDisks {

@@ -19,7 +19,8 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
     let page = PageNumber::new(input.page_number, input.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
         .map_err(|error| page_error(&error, "PageSize"))?;
     let filter = filter(input);
-    let (views, total) = app.runtimes.list(&actor.account_id, &filter, page).await.map_err(super::api_error)?;
+    let (views, total) =
+        app.runtimes.list(&actor.account_id, &filter, page).await.map_err(super::api_error)?;
     Ok(Output {
         data: Some(views.into_iter().map(shown).collect()),
         page_number: Some(page.number),

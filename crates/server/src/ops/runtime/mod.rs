@@ -31,7 +31,6 @@ pub(crate) fn api_error(error: RuntimeError) -> ApiError {
     let text = match &error {
         E::Access(error) => return super::access_error(error),
         E::Store(error) => return super::store_error(error),
-        E::Ledger(error) => return super::internal(error),
         _ => error.to_string(),
     };
     let code = match &error {
@@ -51,10 +50,13 @@ pub(crate) fn api_error(error: RuntimeError) -> ApiError {
         E::NothingToMake => return ApiError::missing("BundleId"),
         E::Name => return ApiError::invalid("DesktopName", format!("{text}, and no control characters.")),
         E::User(_) => {
-            return ApiError::invalid("EndUserId", format!("{text}: use 1 to 64 letters, digits, '_', '-', '.', '@'."));
+            return ApiError::invalid(
+                "EndUserId",
+                format!("{text}: use 1 to 64 letters, digits, '_', '-', '.', '@'."),
+            );
         }
         E::MonthlyCredits => return ApiError::invalid("MonthlyCredits", format!("{text}.")),
-        E::Access(_) | E::Store(_) | E::Ledger(_) => ErrorCode::INTERNAL_ERROR,
+        E::Access(_) | E::Store(_) => ErrorCode::INTERNAL_ERROR,
     };
     let mut message = text;
     if let Some(first) = message.get(..1).map(str::to_uppercase) {

@@ -1,0 +1,111 @@
+//! `creel admin ledger`.
+
+use std::process::ExitCode;
+
+use creel_control::access::Actor;
+use creel_control::account::Account;
+use creel_control::ledger::{Grant, PackSource};
+use creel_wire::id::CallId;
+use creel_wire::money::Micros;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{Admin, print};
+use crate::cli::{EXIT_FAILED, Output, print_line};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Re-add every entry and name every sum that disagrees; exit code 1 if one does
+    Check,
+    /// Give an account credits
+    Grant {
+        /// How many, such as 100 or 0.5
+        #[arg(long)]
+        credits: Micros,
+        /// Name of the account
+        #[arg(long, default_value = crate::serve::ROOT_ACCOUNT)]
+        account: String,
+        /// Only this runtime may spend them [default: every runtime of the account]
+        #[arg(long, value_name = "ID")]
+        runtime: Option<String>,
+        /// When what is left of them ends, such as 2027-01-01T00:00:00Z [default: never]
+        #[arg(long, value_name = "TIME")]
+        expires: Option<Timestamp>,
+    },
+    /// Give back what a call that was cut off counts as spent
+    Release {
+        /// The call of an unsettled entry, call-…
+        call_id: CallId,
+        /// Name of the account
+        #[arg(long, default_value = crate::serve::ROOT_ACCOUNT)]
+        account: String,
+    },
+    /// Say whether priced calls to Managed and Custom providers take credits from packs, or count for quotas only
+    BillAll {
+        /// true or false
+        #[arg(action = clap::ArgAction::Set)]
+        bills_all: bool,
+        /// Name of the account
+        #[arg(long, default_value = crate::serve::ROOT_ACCOUNT)]
+        account: String,
+    },
+}
+
+pub(super) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Check => return check(admin).await,
+        Command::Grant { credits, account, runtime, expires } => {
+            let account = admin.account(Some(account)).await?;
+            let grant = Grant {
+                runtime_id: runtime.clone(),
+                source: PackSource::Granted,
+                micros: *credits,
+                expires_at_ms: expires.map(Timestamp::as_millisecond),
+            };
+            let pack = admin.credits.grant(actor(admin, &account, "GrantCredits"), grant).await?;
+            print(&json!({
+                "CreditPackageId": pack.id.as_str(),
+                "AccountId": pack.account_id.as_str(),
+                "RuntimeId": pack.runtime_id.as_ref().map(creel_wire::id::RuntimeId::as_str),
+                "TotalCredits": pack.total.to_string(),
+            }))?;
+        }
+        Command::Release { call_id, account } => {
+            let account = admin.account(Some(account)).await?;
+            let actor = actor(admin, &account, "ReleaseUnsettledCall");
+            let released = admin.credits.release_unsettled(actor, call_id.clone()).await?;
+            print(&json!({"CallId": call_id.as_str(), "ReleasedCredits": released.to_string()}))?;
+        }
+        Command::BillAll { bills_all, account } => {
+            let account = admin.account(Some(account)).await?;
+            admin.credits.set_bills_all(actor(admin, &account, "SetBillsAll"), *bills_all).await?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn actor(admin: &Admin, account: &Account, action: &'static str) -> Actor {
+    Actor::operator(account.id.clone(), action, admin.ids.request_id())
+}
+
+/// The last line of the text is `0 differences` if the ledger is right, which scripts look for.
+async fn check(admin: &Admin) -> anyhow::Result<ExitCode> {
+    let checked = admin.credits.check().await?;
+    if admin.output == Output::Json {
+        let differences: Vec<Value> = checked
+            .differences
+            .iter()
+            .map(|found| {
+                json!({"What": found.what, "Subject": found.subject, "Credits": Micros(found.by).to_string()})
+            })
+            .collect();
+        print(&json!({"Entries": checked.entries, "Differences": differences}))?;
+    } else {
+        for found in &checked.differences {
+            print_line(&format!("{} of {}: {} credits", found.what, found.subject, Micros(found.by)))?;
+        }
+        print_line(&format!("{} entries", checked.entries))?;
+        print_line(&format!("{} differences", checked.differences.len()))?;
+    }
+    Ok(if checked.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })
+}

@@ -1,0 +1,26 @@
+//! SetAgentCreditQuota: what agents may spend in a calendar month.
+
+use creel_control::access::Actor;
+use creel_wire::error::ApiError;
+use creel_wire::money::Micros;
+use creel_wire::ops::credit::set_agent_credit_quota::{Input, Output};
+
+use super::{agent_kind, api_error};
+use crate::app::App;
+
+/// All agents named, or none if one does not exist. Without CreditQuota the limit is taken away.
+pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
+    agent_kind(input.agent_type.as_deref())?;
+    if input.agent_ids.is_empty() {
+        return Err(ApiError::missing("AgentIds"));
+    }
+    let quota = match input.credit_quota {
+        None => None,
+        Some(credits) => Some(
+            Micros::from_credits(credits)
+                .ok_or_else(|| ApiError::invalid("CreditQuota", "CreditQuota is larger than any balance."))?,
+        ),
+    };
+    app.credits.set_quota(actor, input.agent_ids, quota).await.map_err(api_error)?;
+    Ok(Output::default())
+}

@@ -1,0 +1,3 @@
+//! The ledger's entries.
+
+pub(crate) mod describe_ledger_entries;
