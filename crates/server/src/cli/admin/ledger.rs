@@ -88,7 +88,7 @@ fn actor(admin: &Admin, account: &Account, action: &'static str) -> Actor {
     Actor::operator(account.id.clone(), action, admin.ids.request_id())
 }
 
-/// The last line of the text is `0 differences` if the ledger is right, which scripts look for.
+/// The text is `0 differences` alone if the ledger is right, which scripts look for.
 async fn check(admin: &Admin) -> anyhow::Result<ExitCode> {
     let checked = admin.credits.check().await?;
     if admin.output == Output::Json {
@@ -104,7 +104,7 @@ async fn check(admin: &Admin) -> anyhow::Result<ExitCode> {
         for found in &checked.differences {
             print_line(&format!("{} of {}: {} credits", found.what, found.subject, Micros(found.by)))?;
         }
-        print_line(&format!("{} entries", checked.entries))?;
+        eprintln!("creel: re-added {} entries", checked.entries);
         print_line(&format!("{} differences", checked.differences.len()))?;
     }
     Ok(if checked.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })

@@ -7,8 +7,6 @@ mod account;
 mod agent_key;
 mod key;
 mod ledger;
-mod ledger;
-mod price;
 mod price;
 
 use std::process::ExitCode;
@@ -20,7 +18,6 @@ use clap::Subcommand;
 use creel_control::account::{Account, Accounts};
 use creel_control::clock::{Clock, SystemClock};
 use creel_control::id_gen::IdGen;
-use creel_control::ledger::Credits;
 use creel_control::ledger::Credits;
 use creel_control::store::{DbUrl, Store};
 use creel_control::tasks::Tasks;
@@ -75,12 +72,6 @@ enum AdminCommand {
     Price(price::Command),
     /// Make a virtual key with which another client may call the LLM gateway as an agent
     AgentKey(agent_key::Args),
-    /// What calls cost: check the ledger, give credits
-    #[command(subcommand)]
-    Ledger(ledger::Command),
-    /// Prices of models
-    #[command(subcommand)]
-    Price(price::Command),
 }
 
 /// What an admin command works with.
@@ -110,8 +101,6 @@ pub(super) async fn run(args: &AdminArgs) -> anyhow::Result<ExitCode> {
         AdminCommand::Ledger(command) => ledger::run(&admin, command).await,
         AdminCommand::Price(command) => price::run(&admin, command).await,
         AdminCommand::AgentKey(args) => agent_key::run(&admin, args).await,
-        AdminCommand::Ledger(command) => ledger::run(&admin, command).await,
-        AdminCommand::Price(command) => price::run(&admin, command).await,
     };
     // The writer has committed whatever was answered; this only lets it close its connection in order.
     drop(admin);
