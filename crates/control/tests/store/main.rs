@@ -9,6 +9,8 @@
 )]
 
 mod account;
+mod guest;
+mod ledger;
 mod model;
 mod model_effective;
 mod runtime;

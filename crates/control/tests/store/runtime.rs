@@ -14,7 +14,7 @@ struct World {
     site: String,
 }
 
-fn actor(t: &TestStore, account: &AccountId, action: &'static str, token: Option<&str>) -> Actor {
+pub(super) fn actor(t: &TestStore, account: &AccountId, action: &'static str, token: Option<&str>) -> Actor {
     Actor {
         account_id: account.clone(),
         principal: Principal::AccessKey(AccessKeyId::parse("LTAItest").unwrap()),
@@ -26,7 +26,8 @@ fn actor(t: &TestStore, account: &AccountId, action: &'static str, token: Option
     }
 }
 
-async fn world(t: &TestStore) -> World {
+/// A new account with an office site.
+pub(super) async fn office_site(t: &TestStore) -> (AccountId, String) {
     let accounts = Accounts::new(t.store.clone(), t.sealer.clone(), t.ids.clone());
     let account = accounts.create("acme").await.unwrap().id;
     let sites = OfficeSites::new(t.store.clone(), t.ids.clone());
@@ -39,7 +40,12 @@ async fn world(t: &TestStore) -> World {
         )
         .await
         .unwrap();
-    World { account, runtimes: Runtimes::new(t.store.clone(), t.ids.clone()), site: site.to_string() }
+    (account, site.to_string())
+}
+
+async fn world(t: &TestStore) -> World {
+    let (account, site) = office_site(t).await;
+    World { account, runtimes: Runtimes::new(t.store.clone(), t.ids.clone()), site }
 }
 
 impl World {
