@@ -173,7 +173,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Gives a runtime a new one-use token, in place of any before it.
+    /// Gives a runtime a new one-use token, in place of any before it; the identity that it had ends.
     pub(crate) async fn set_enroll_token(
         &mut self,
         runtime_id: &RuntimeId,
@@ -183,7 +183,8 @@ impl Tx {
         self.execute(
             "INSERT INTO guest (runtime_id, enroll_token_hash, enroll_until_ms, epoch, replica_id)
              VALUES ($1, $2, $3, 0, '')
-             ON CONFLICT (runtime_id) DO UPDATE SET enroll_token_hash = $2, enroll_until_ms = $3",
+             ON CONFLICT (runtime_id) DO UPDATE SET enroll_token_hash = $2, enroll_until_ms = $3,
+                 public_key = NULL, enrolled_at_ms = NULL",
             params![runtime_id.as_str(), token_hash, until_ms],
         )
         .await?;
@@ -191,6 +192,8 @@ impl Tx {
     }
 
     /// Uses up a token: the guest of its runtime now has this key. `None` if there is no such token in force.
+    ///
+    /// The same key may use it again while it is in force: its first answer may have been lost on the way.
     pub(crate) async fn use_enroll_token(
         &mut self,
         token_hash: &str,
@@ -199,9 +202,9 @@ impl Tx {
     ) -> Result<Option<(RuntimeId, AccountId)>, StoreError> {
         let row = self
             .fetch_optional(
-                "UPDATE guest SET public_key = $2, enrolled_at_ms = $3, enroll_token_hash = NULL,
-                        enroll_until_ms = NULL, epoch = epoch + 1, replica_id = ''
+                "UPDATE guest SET public_key = $2, enrolled_at_ms = $3, epoch = epoch + 1, replica_id = ''
                  WHERE enroll_token_hash = $1 AND enroll_until_ms > $3
+                   AND (public_key IS NULL OR public_key = $2)
                    AND runtime_id IN (SELECT id FROM runtime WHERE deleted_at_ms IS NULL)
                  RETURNING runtime_id",
                 params![token_hash, public_key, now_ms],
