@@ -47,7 +47,7 @@ CREATE TABLE ledger_account (
 
 -- Rows are inserted and never changed; a correction is a row of its own with a negative amount.
 CREATE TABLE ledger_entry (
-    -- The call's id, a slash and the part's number.
+    -- The call's id, a slash and the part's number: unique, and the index by which a call's entries are found.
     id                  TEXT PRIMARY KEY,
     call_id             TEXT NOT NULL,
     part                BIGINT NOT NULL,
@@ -74,8 +74,7 @@ CREATE TABLE ledger_entry (
     -- The month whose quota it counts in, and the hour it is shown in.
     month               BIGINT NOT NULL,
     hour                BIGINT NOT NULL,
-    created_at_ms       BIGINT NOT NULL,
-    UNIQUE (call_id, part)
+    created_at_ms       BIGINT NOT NULL
 );
 CREATE INDEX ledger_entry_runtime ON ledger_entry (runtime_id, created_at_ms, id);
 CREATE INDEX ledger_entry_account ON ledger_entry (account_id, created_at_ms, id);

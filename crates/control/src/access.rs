@@ -77,7 +77,12 @@ impl Actor {
     }
 
     /// Remembers the answer for [`Actor::replayed`]; call it last in the transaction.
-    pub async fn remember<T: Serialize>(&self, tx: &mut Tx, answer: &T, now_ms: i64) -> Result<(), AccessError> {
+    pub async fn remember<T: Serialize>(
+        &self,
+        tx: &mut Tx,
+        answer: &T,
+        now_ms: i64,
+    ) -> Result<(), AccessError> {
         let Some(token) = &self.client_token else { return Ok(()) };
         let response = serde_json::to_string(answer)
             .map_err(|_| StoreError::Corrupt { what: "an answer to remember".to_owned() })?;

@@ -63,12 +63,12 @@ impl IdGen {
     /// language holds it exactly.
     pub fn account(&self) -> AccountId {
         let digits: String = (0..15).map(|_| char::from(b'0' + rand::random_range(0..10u8))).collect();
-        self.make_text(format!("1{digits}"), AccountId::parse)
+        self.parsed(&format!("1{digits}"), AccountId::parse)
     }
 
     /// `LTAI` and 20 letters or digits.
     pub fn access_key(&self) -> AccessKeyId {
-        self.make_text(format!("LTAI{}", random_text(20)), AccessKeyId::parse)
+        self.parsed(&format!("LTAI{}", random_text(20)), AccessKeyId::parse)
     }
 
     /// An upper-case UUID, the form of the provider's RequestId.
@@ -86,11 +86,11 @@ impl IdGen {
             text.push(symbol((millis >> (shift * 5)) & 31));
         }
         text.push_str(&random_base32(16));
-        self.make_text(text, parse)
+        self.parsed(&text, parse)
     }
 
-    fn make_text<T, E: std::fmt::Display>(&self, text: String, parse: fn(&str) -> Result<T, E>) -> T {
-        match parse(&text) {
+    fn parsed<T, E: std::fmt::Display>(&self, text: &str, parse: fn(&str) -> Result<T, E>) -> T {
+        match parse(text) {
             Ok(id) => id,
             #[expect(clippy::panic, reason = "text made from our own alphabet and marker always parses")]
             Err(error) => panic!("made an id that does not parse: {error}"),

@@ -27,7 +27,12 @@ pub struct PageNumber {
 
 impl PageNumber {
     /// Checks what the caller gave.
-    pub fn new(number: Option<i64>, size: Option<i64>, size_default: i64, size_max: i64) -> Result<Self, PageError> {
+    pub fn new(
+        number: Option<i64>,
+        size: Option<i64>,
+        size_default: i64,
+        size_max: i64,
+    ) -> Result<Self, PageError> {
         let size = size.unwrap_or(size_default);
         if !(1..=size_max).contains(&size) {
             return Err(PageError::Size { max: size_max });

@@ -68,7 +68,11 @@ pub(crate) fn mint(
 }
 
 /// Makes a key of a runtime for a client that is not the agent itself; the only time it can be read.
-pub async fn create_for_person(store: &Store, ids: &IdGen, runtime_id: &RuntimeId) -> Result<Secret, VirtualKeyError> {
+pub async fn create_for_person(
+    store: &Store,
+    ids: &IdGen,
+    runtime_id: &RuntimeId,
+) -> Result<Secret, VirtualKeyError> {
     let runtime = store
         .find_runtime(runtime_id)
         .await?

@@ -54,7 +54,10 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// One connection until the time is over; gives the time of each call in microseconds.
-#[expect(clippy::disallowed_methods, reason = "a load generator signs with the real time and drives its connection")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a load generator signs with the real time and drives its connection"
+)]
 async fn work(target: &Target, duration: Duration) -> anyhow::Result<Vec<u64>> {
     let stream = TcpStream::connect(&target.address).await?;
     stream.set_nodelay(true)?;
@@ -78,8 +81,8 @@ async fn work(target: &Target, duration: Duration) -> anyhow::Result<Vec<u64>> {
             security_token: None,
         };
         let mut request = Request::post(format!("/?{QUERY}"));
-        for (name, value) in
-            sign_acs3(&call, &target.key_id, &target.secret).map_err(|error| anyhow::anyhow!(error.message))?
+        for (name, value) in sign_acs3(&call, &target.key_id, &target.secret)
+            .map_err(|error| anyhow::anyhow!(error.message))?
         {
             request = request.header(name, value);
         }

@@ -10,7 +10,6 @@ use creel_control::message::Messages;
 use creel_control::model::Models;
 use creel_control::office_site::OfficeSites;
 use creel_control::runtime::Runtimes;
-use creel_control::secrets::Sealer;
 use creel_control::store::Store;
 use creel_control::tasks::Tasks;
 
@@ -33,7 +32,6 @@ pub(crate) struct Services {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: IdGen,
     pub(crate) store: Store,
-    pub(crate) sealer: Arc<Sealer>,
     pub(crate) tasks: Tasks,
     pub(crate) accounts: Accounts,
     pub(crate) office_sites: OfficeSites,

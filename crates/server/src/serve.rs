@@ -102,7 +102,7 @@ impl Server {
         let ids = IdGen::new(clock.clone());
         let accounts = Accounts::new(store.clone(), sealer.clone(), ids.clone());
         first_start::ensure_root(&accounts, &ids, &config, &data_dir).await?;
-        let models = Models::new(store.clone(), sealer.clone(), ids.clone(), config.gateway.required);
+        let models = Models::new(store.clone(), sealer, ids.clone(), config.gateway.required);
         let credits = Credits::new(store.clone(), ids.clone());
         system_providers::seed(&models, &credits, &accounts, &ids, &config).await?;
         let runtimes = Runtimes::new(store.clone(), ids.clone());
@@ -118,7 +118,6 @@ impl Server {
             credits,
             ids,
             store,
-            sealer,
             tasks: tasks.clone(),
             accounts,
             metrics: Metrics::new(),

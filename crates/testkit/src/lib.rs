@@ -1,5 +1,10 @@
 //! What tests share: both databases, a clock that stands still, fresh stores.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test without its set-up fails by a panic that says what is missing"
+)]
+
 use std::sync::Arc;
 
 use creel_control::clock::{Clock, FixedClock};

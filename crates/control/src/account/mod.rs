@@ -64,13 +64,16 @@ pub enum AccountError {
     Store(#[from] StoreError),
 }
 
+/// Opened keys and when each was read, in milliseconds.
+type KeyCache = HashMap<AccessKeyId, (i64, Arc<AccessKey>)>;
+
 /// Accounts and access keys.
 #[derive(Debug, Clone)]
 pub struct Accounts {
     store: Store,
     sealer: Arc<Sealer>,
     ids: IdGen,
-    cache: Arc<Mutex<HashMap<AccessKeyId, (i64, Arc<AccessKey>)>>>,
+    cache: Arc<Mutex<KeyCache>>,
 }
 
 fn secret_context(id: &AccessKeyId) -> String {
@@ -173,8 +176,7 @@ impl Accounts {
         }
         let Some(row) = self.store.find_access_key(id).await? else { return Ok(None) };
         let secret = self.sealer.open(&secret_context(id), &row.secret_sealed)?;
-        let key =
-            Arc::new(AccessKey { id: row.id, account_id: row.account_id, secret, active: row.active });
+        let key = Arc::new(AccessKey { id: row.id, account_id: row.account_id, secret, active: row.active });
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= KEY_CACHE_MAX {
             cache.clear();

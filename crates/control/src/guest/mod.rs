@@ -136,7 +136,9 @@ impl Guests {
         let (account_id, runtime_id) = (guest.account_id.clone(), guest.runtime_id.clone());
         self.store
             .write(move |tx| {
-                Box::pin(async move { Ok(tx.set_observation(&account_id, &runtime_id, &seen, now_ms).await?) })
+                Box::pin(
+                    async move { Ok(tx.set_observation(&account_id, &runtime_id, &seen, now_ms).await?) },
+                )
             })
             .await
     }
@@ -183,7 +185,11 @@ impl Guests {
 }
 
 /// Gives a runtime a new one-use enrolment token, in the transaction of a reconcile pass.
-pub(crate) async fn issue_token(tx: &mut Tx, runtime_id: &RuntimeId, now_ms: i64) -> Result<Secret, StoreError> {
+pub(crate) async fn issue_token(
+    tx: &mut Tx,
+    runtime_id: &RuntimeId,
+    now_ms: i64,
+) -> Result<Secret, StoreError> {
     let token = Secret::new(random_text(40));
     tx.set_enroll_token(runtime_id, &token_hash(token.expose()), now_ms + ENROLL_TOKEN_MS).await?;
     Ok(token)

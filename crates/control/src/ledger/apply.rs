@@ -42,7 +42,11 @@ pub(crate) enum Command {
     Apply(Settlement),
     /// The call was released: its records in the journal's table can go.
     Forget(CallId),
-    Load { account_id: AccountId, runtime_id: RuntimeId, done: oneshot::Sender<Result<(), StoreError>> },
+    Load {
+        account_id: AccountId,
+        runtime_id: RuntimeId,
+        done: oneshot::Sender<Result<(), StoreError>>,
+    },
     Flush(oneshot::Sender<()>),
 }
 
@@ -296,7 +300,9 @@ impl Applier {
         match self.inner.store.renew_ledger(self.inner.epoch, now_ms + LEASE_MS).await {
             Ok(true) => self.renewed_at_ms = now_ms,
             Ok(false) => self.inner.set_fenced(),
-            Err(error) => tracing::warn!(error = %error, "the ledger's lease cannot be renewed; trying again"),
+            Err(error) => {
+                tracing::warn!(error = %error, "the ledger's lease cannot be renewed; trying again");
+            }
         }
     }
 

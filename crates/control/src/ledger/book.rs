@@ -293,9 +293,9 @@ impl Book {
         }
         let Some(agent) = self.agents.get(&start.runtime_id) else { return Err(Denial::Load) };
         let quota = agent.quota_free(month_of(now_ms)).map(|free| free.max(0));
-        let packs = self
-            .uses_packs(start)
-            .then(|| self.spendable(start, now_ms).iter().fold(0i64, |sum, (_, free)| sum.saturating_add(*free)));
+        let packs = self.uses_packs(start).then(|| {
+            self.spendable(start, now_ms).iter().fold(0i64, |sum, (_, free)| sum.saturating_add(*free))
+        });
         Ok(match (quota, packs) {
             (Some(quota), Some(packs)) => Some(quota.min(packs)),
             (quota, packs) => quota.or(packs),
@@ -371,7 +371,8 @@ impl Book {
             let taken: i64 = takes.iter().map(|(_, micros)| micros).sum();
             if taken < billed {
                 let free = self.spendable(&reserve.start, now_ms).into_iter().map(|(id, free)| {
-                    let own = takes.iter().find(|(taken_of, _)| *taken_of == id).map_or(0, |(_, micros)| *micros);
+                    let own =
+                        takes.iter().find(|(taken_of, _)| *taken_of == id).map_or(0, |(_, micros)| *micros);
                     (id, (free - own).max(0))
                 });
                 let more = take(&free.collect::<Vec<_>>(), billed - taken);
@@ -383,7 +384,12 @@ impl Book {
                 }
             }
             billed = takes.iter().map(|(_, micros)| micros).sum();
-            parts.extend(takes.into_iter().map(|(id, micros)| Part { pack: Some(id), micros, unbilled: 0, label }));
+            parts.extend(takes.into_iter().map(|(id, micros)| Part {
+                pack: Some(id),
+                micros,
+                unbilled: 0,
+                label,
+            }));
         } else if billed > 0 {
             parts.push(Part { pack: None, micros: billed, unbilled: 0, label });
         }
@@ -446,7 +452,12 @@ impl Book {
 /// The entries of a call of which only the reservation is known.
 pub(crate) fn unknown(reserve: &Reserve, now_ms: i64) -> Settle {
     let label = Label::Unsettled;
-    let held = |(id, micros): &(CreditPackId, i64)| Part { pack: Some(id.clone()), micros: *micros, unbilled: 0, label };
+    let held = |(id, micros): &(CreditPackId, i64)| Part {
+        pack: Some(id.clone()),
+        micros: *micros,
+        unbilled: 0,
+        label,
+    };
     let mut parts: Vec<Part> = reserve.packs.iter().map(held).collect();
     if parts.is_empty() {
         parts.push(Part { pack: None, micros: reserve.held, unbilled: 0, label });

@@ -133,7 +133,8 @@ impl Credits {
                         let agent = tx.find_agent(&actor.account_id, id).await?;
                         let agent = agent.ok_or_else(|| LedgerError::RuntimeNotFound(id.clone()))?;
                         let account_id = &actor.account_id;
-                        tx.put_quota(account_id, &agent.runtime_id, quota, WARN_PERCENT_DEFAULT, now_ms).await?;
+                        tx.put_quota(account_id, &agent.runtime_id, quota, WARN_PERCENT_DEFAULT, now_ms)
+                            .await?;
                     }
                     Ok(tx.touch_ledger(&actor.account_id, None).await?)
                 })

@@ -96,7 +96,9 @@ impl Ack {
     async fn wait(self) -> Result<(), LedgerError> {
         match self {
             Ack::Written => Ok(()),
-            Ack::Wait(done) => done.await.unwrap_or(Err(LedgerError::Store(crate::store::StoreError::Closed))),
+            Ack::Wait(done) => {
+                done.await.unwrap_or(Err(LedgerError::Store(crate::store::StoreError::Closed)))
+            }
         }
     }
 }
@@ -387,7 +389,12 @@ impl Inner {
     }
 
     /// Journals a settlement and sends it to the applier.
-    fn record_settle(&self, core: &mut Core, reserve: Arc<Reserve>, settle: Settle) -> Result<Ack, LedgerError> {
+    fn record_settle(
+        &self,
+        core: &mut Core,
+        reserve: Arc<Reserve>,
+        settle: Settle,
+    ) -> Result<Ack, LedgerError> {
         let settle = Arc::new(settle);
         let record = Record::Settle(settle.clone());
         match &mut core.journal {
@@ -424,7 +431,9 @@ impl Inner {
 
     pub(crate) fn set_fenced(&self) {
         if !self.fenced.swap(true, Ordering::Relaxed) {
-            tracing::error!("another process took over the ledger; this one refuses calls until it is started again");
+            tracing::error!(
+                "another process took over the ledger; this one refuses calls until it is started again"
+            );
         }
     }
 
@@ -449,7 +458,9 @@ async fn sync_files(inner: Arc<Inner>) {
         };
         let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
         if !matches!(synced, Ok(Ok(()))) {
-            tracing::error!("the ledger's journal cannot be synchronised; calls are refused until the next start");
+            tracing::error!(
+                "the ledger's journal cannot be synchronised; calls are refused until the next start"
+            );
             if let Journal::File(file) = &mut inner.core().journal {
                 file.set_broken();
             }

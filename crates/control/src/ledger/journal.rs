@@ -139,7 +139,10 @@ impl FileJournal {
     }
 
     /// Begins a new segment with the calls under way.
-    pub(crate) fn rotate<'a>(&mut self, open: impl Iterator<Item = &'a Arc<Reserve>>) -> Result<(), LedgerError> {
+    pub(crate) fn rotate<'a>(
+        &mut self,
+        open: impl Iterator<Item = &'a Arc<Reserve>>,
+    ) -> Result<(), LedgerError> {
         let path = path_of(&self.directory, self.number);
         self.file.sync_data().map_err(|error| failed(&path, error))?;
         let next = create(&self.directory, self.number + 1)?;
@@ -166,7 +169,9 @@ impl FileJournal {
 impl Found {
     /// Removes the files that were read, once all in them is rows.
     pub(crate) fn remove(&self) -> Result<(), LedgerError> {
-        self.files.iter().try_for_each(|(_, path)| std::fs::remove_file(path).map_err(|error| failed(path, error)))
+        self.files
+            .iter()
+            .try_for_each(|(_, path)| std::fs::remove_file(path).map_err(|error| failed(path, error)))
     }
 }
 
@@ -176,7 +181,8 @@ fn path_of(directory: &Path, number: u64) -> PathBuf {
 
 fn create(directory: &Path, number: u64) -> Result<File, LedgerError> {
     let path = path_of(directory, number);
-    let file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(|error| failed(&path, error))?;
+    let file =
+        OpenOptions::new().append(true).create_new(true).open(&path).map_err(|error| failed(&path, error))?;
     // The name must survive the machine too.
     File::open(directory).and_then(|handle| handle.sync_all()).map_err(|error| failed(directory, error))?;
     Ok(file)
@@ -186,7 +192,8 @@ fn read(directory: &Path) -> Result<Found, LedgerError> {
     let mut found = Found::default();
     for entry in std::fs::read_dir(directory).map_err(|error| failed(directory, error))? {
         let path = entry.map_err(|error| failed(directory, error))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".journal"));
+        let name =
+            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".journal"));
         if let Some(number) = name.and_then(|name| name.parse().ok()) {
             found.files.push((number, path));
         }

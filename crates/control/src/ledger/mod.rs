@@ -12,6 +12,8 @@
 
 mod apply;
 mod book;
+#[cfg(test)]
+mod book_tests;
 mod check;
 mod credits;
 mod engine;
@@ -209,7 +211,9 @@ pub struct Pack {
 /// Why the ledger or a change of credits failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    #[error("another process owns the ledger (its lease ends at {until_ms} ms): stop it, or give this one other roles")]
+    #[error(
+        "another process owns the ledger (its lease ends at {until_ms} ms): stop it, or give this one other roles"
+    )]
     Owned { until_ms: i64 },
     #[error("another process took over the ledger; this one must be started again")]
     Fenced,
@@ -220,7 +224,11 @@ pub enum LedgerError {
     )]
     Damaged { file: String, at_byte: usize },
     #[error("writing or reading the journal {file}")]
-    Journal { file: String, #[source] source: std::io::Error },
+    Journal {
+        file: String,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("the reservation was settled before, by the sweeper")]
     AlreadySettled,
     #[error("a pack needs a positive amount and a source other than monthly")]

@@ -31,7 +31,8 @@ pub fn month_of(at_ms: i64) -> i64 {
 /// The first moment of the month after the one that `at_ms` is in.
 pub(crate) fn month_end_ms(at_ms: i64) -> i64 {
     let date = date_of(at_ms);
-    let (year, month) = if date.month() == 12 { (date.year() + 1, 1) } else { (date.year(), date.month() + 1) };
+    let (year, month) =
+        if date.month() == 12 { (date.year() + 1, 1) } else { (date.year(), date.month() + 1) };
     start_ms(year, month)
 }
 

@@ -40,7 +40,12 @@ impl PriceList {
     }
 
     /// The price of a model of an account's own provider.
-    pub fn own(&self, account_id: &AccountId, provider_id: &ProviderId, model_code: &str) -> Option<RateCard> {
+    pub fn own(
+        &self,
+        account_id: &AccountId,
+        provider_id: &ProviderId,
+        model_code: &str,
+    ) -> Option<RateCard> {
         self.own.get(&(account_id.clone(), provider_id.clone()))?.get(model_code).copied()
     }
 }

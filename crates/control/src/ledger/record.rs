@@ -113,8 +113,9 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<Scan, Damaged> {
         scan.sound_bytes += length;
     }
     let torn = bytes.get(scan.sound_bytes..).unwrap_or_default();
-    let sound_follows =
-        (1..torn.len()).filter_map(|from| torn.get(from..)).any(|rest| rest.starts_with(&MAGIC) && frame(rest).is_some());
+    let sound_follows = (1..torn.len())
+        .filter_map(|from| torn.get(from..))
+        .any(|rest| rest.starts_with(&MAGIC) && frame(rest).is_some());
     if sound_follows { Err(Damaged { at_byte: scan.sound_bytes }) } else { Ok(scan) }
 }
 

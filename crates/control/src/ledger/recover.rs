@@ -21,7 +21,11 @@ const BATCH_CALLS: usize = 256;
 const PAGE_RECORDS: i64 = 5_000;
 
 /// Takes the lease and gives its epoch. With files their lock has told that no other process lives.
-pub(crate) async fn take_lease(store: &Store, config: &Config, others_are_dead: bool) -> Result<i64, LedgerError> {
+pub(crate) async fn take_lease(
+    store: &Store,
+    config: &Config,
+    others_are_dead: bool,
+) -> Result<i64, LedgerError> {
     let mut first_until_ms = None;
     let attempts = async {
         loop {
@@ -29,7 +33,9 @@ pub(crate) async fn take_lease(store: &Store, config: &Config, others_are_dead: 
             let owner_id = config.owner_id.clone();
             let taken: Result<i64, LedgerError> = store
                 .write(move |tx| {
-                    Box::pin(async move { tx.take_ledger(&owner_id, now_ms, now_ms + LEASE_MS, others_are_dead).await })
+                    Box::pin(async move {
+                        tx.take_ledger(&owner_id, now_ms, now_ms + LEASE_MS, others_are_dead).await
+                    })
                 })
                 .await;
             match taken {
@@ -52,7 +58,12 @@ pub(crate) async fn take_lease(store: &Store, config: &Config, others_are_dead: 
 }
 
 /// Makes rows of all that the journal holds; gives the next free number of the table's records.
-pub(crate) async fn replay(store: &Store, epoch: i64, from_files: bool, found: Found) -> Result<i64, LedgerError> {
+pub(crate) async fn replay(
+    store: &Store,
+    epoch: i64,
+    from_files: bool,
+    found: Found,
+) -> Result<i64, LedgerError> {
     let mut calls = Calls::default();
     let mut last_seq = 0;
     if from_files {
@@ -63,8 +74,9 @@ pub(crate) async fn replay(store: &Store, epoch: i64, from_files: bool, found: F
             let Some(last) = page.last() else { break };
             last_seq = last.seq;
             for row in &page {
-                let record = serde_json::from_str(&row.record)
-                    .map_err(|_| StoreError::Corrupt { what: format!("record {} of ledger_journal", row.seq) })?;
+                let record = serde_json::from_str(&row.record).map_err(|_| StoreError::Corrupt {
+                    what: format!("record {} of ledger_journal", row.seq),
+                })?;
                 calls.add(record);
             }
         }
@@ -130,7 +142,8 @@ impl Calls {
         }
         if !settlements.is_empty() {
             tracing::info!(
-                calls = settlements.len(), calls.unsettled_max = unknown,
+                calls = settlements.len(),
+                calls.unsettled_max = unknown,
                 "making rows of what the ledger's journal holds"
             );
         }

@@ -135,7 +135,14 @@ impl Credits {
         let after = after.map(|cursor| cursor.id.as_str());
         let mut rows = self
             .store
-            .list_credit_agents(account_id, agent_ids, is_jvs, month_of(now_ms), after, limit.saturating_add(1))
+            .list_credit_agents(
+                account_id,
+                agent_ids,
+                is_jvs,
+                month_of(now_ms),
+                after,
+                limit.saturating_add(1),
+            )
             .await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
@@ -149,7 +156,11 @@ impl Credits {
     }
 
     /// Usage of these; an agent or pack that is not the account's is an error.
-    pub async fn usage(&self, account_id: &AccountId, subjects: Vec<Subject>) -> Result<Vec<UsageInfo>, LedgerError> {
+    pub async fn usage(
+        &self,
+        account_id: &AccountId,
+        subjects: Vec<Subject>,
+    ) -> Result<Vec<UsageInfo>, LedgerError> {
         let now_ms = self.store.clock().now_ms();
         let mut infos = Vec::with_capacity(subjects.len());
         for subject in subjects {
@@ -171,7 +182,11 @@ impl Credits {
     }
 
     /// A page of entries and the sum of all that the query selects. Ids that name no runtime select nothing.
-    pub async fn list_entries(&self, account_id: &AccountId, query: EntriesQuery) -> Result<EntriesPage, LedgerError> {
+    pub async fn list_entries(
+        &self,
+        account_id: &AccountId,
+        query: EntriesQuery,
+    ) -> Result<EntriesPage, LedgerError> {
         let runtime_ids = match query.runtime_ids.as_slice() {
             [] => Vec::new(),
             named => self.store.runtimes_named(account_id, named).await?,
@@ -228,7 +243,12 @@ impl Credits {
         Ok(info)
     }
 
-    async fn agent_usage(&self, account_id: &AccountId, id: String, now_ms: i64) -> Result<UsageInfo, LedgerError> {
+    async fn agent_usage(
+        &self,
+        account_id: &AccountId,
+        id: String,
+        now_ms: i64,
+    ) -> Result<UsageInfo, LedgerError> {
         let Some(name) = self.store.find_agent(account_id, &id).await? else {
             return Err(LedgerError::RuntimeNotFound(id));
         };
@@ -255,7 +275,8 @@ impl Credits {
             day: sums.day + if *hour >= today { micros.0 } else { 0 },
             week: sums.week + if *hour >= week { micros.0 } else { 0 },
         });
-        let of_hour = |hour: i64| hours.iter().find(|(at, _)| *at == hour).map_or(Micros::ZERO, |(_, micros)| *micros);
+        let of_hour =
+            |hour: i64| hours.iter().find(|(at, _)| *at == hour).map_or(Micros::ZERO, |(_, micros)| *micros);
         Ok(UsageInfo {
             key: subject_id.to_owned(),
             total: None,

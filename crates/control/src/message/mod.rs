@@ -164,7 +164,11 @@ impl Messages {
 
     /// What a guest has to be sent, oldest first. On a new link (`resend`) also what it had when the old one broke:
     /// guests know an invocation they already have by its id.
-    pub async fn to_send(&self, runtime_id: &RuntimeId, resend: bool) -> Result<Vec<Invocation>, MessageError> {
+    pub async fn to_send(
+        &self,
+        runtime_id: &RuntimeId,
+        resend: bool,
+    ) -> Result<Vec<Invocation>, MessageError> {
         Ok(self.store.invocations_to_send(runtime_id, resend, 100).await?)
     }
 

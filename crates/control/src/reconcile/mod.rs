@@ -275,8 +275,8 @@ impl Reconciler {
 /// Limits of a desktop type. An unknown one (of a catalogue since changed) gets the smallest.
 fn limits(desktop_type: &str) -> Limits {
     const MIB: u64 = 1024 * 1024;
-    let (cpus, memory_mib) =
-        catalog::find_desktop_type(desktop_type).map_or((2, 4096), |found| (found.cpu_count, found.memory_mib));
+    let (cpus, memory_mib) = catalog::find_desktop_type(desktop_type)
+        .map_or((2, 4096), |found| (found.cpu_count, found.memory_mib));
     Limits {
         memory_bytes: memory_mib.unsigned_abs() * MIB,
         cpu_millis: u32::try_from(cpus * 1000).unwrap_or(2000),

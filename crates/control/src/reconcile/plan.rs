@@ -18,12 +18,19 @@ pub struct Look {
 /// One step, idempotent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    EnsureRunning { enroll: bool },
+    EnsureRunning {
+        enroll: bool,
+    },
     EnsureStopped,
     EnsureAbsent,
     /// Write down what the sandbox is. `started` stamps the time of this boot.
-    Record { sandbox: SandboxStatus, started: bool },
-    LookAgain { pause_ms: i64 },
+    Record {
+        sandbox: SandboxStatus,
+        started: bool,
+    },
+    LookAgain {
+        pause_ms: i64,
+    },
 }
 
 /// The steps that bring `runtime` nearer to its wish; none when it is there.
@@ -148,7 +155,13 @@ mod tests {
 
     fn statuses() -> impl Strategy<Value = SandboxStatus> {
         use SandboxStatus as S;
-        prop_oneof![Just(S::Pending), Just(S::Starting), Just(S::Running), Just(S::Stopping), Just(S::Stopped)]
+        prop_oneof![
+            Just(S::Pending),
+            Just(S::Starting),
+            Just(S::Running),
+            Just(S::Stopping),
+            Just(S::Stopped)
+        ]
     }
 
     proptest! {

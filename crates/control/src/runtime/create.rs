@@ -68,7 +68,11 @@ struct Planned {
 impl Runtimes {
     /// Records the wish for new runtimes and gives their ids. With a ClientToken that was used before for the same
     /// request, gives the ids of then.
-    pub async fn create(&self, actor: Actor, request: CreateRuntimes) -> Result<Vec<RuntimeId>, RuntimeError> {
+    pub async fn create(
+        &self,
+        actor: Actor,
+        request: CreateRuntimes,
+    ) -> Result<Vec<RuntimeId>, RuntimeError> {
         let planned = self.plan(&actor, &request)?;
         let now_ms = self.store.clock().now_ms();
         let ids = self.ids.clone();
@@ -189,7 +193,8 @@ fn source(batch: &RuntimeBatch) -> Result<Source, RuntimeError> {
         Some(id) => Some(catalog::find_bundle(id).ok_or_else(|| RuntimeError::BundleNotFound(id.clone()))?),
         None => None,
     };
-    let image_id = batch.image_id.as_deref().or(bundle.map(|b| b.image_id)).ok_or(RuntimeError::NothingToMake)?;
+    let image_id =
+        batch.image_id.as_deref().or(bundle.map(|b| b.image_id)).ok_or(RuntimeError::NothingToMake)?;
     let image =
         catalog::find_image(image_id).ok_or_else(|| RuntimeError::ImageNotFound(image_id.to_owned()))?;
     let type_id = batch

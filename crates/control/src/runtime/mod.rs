@@ -179,7 +179,8 @@ impl Runtimes {
         page: PageNumber,
     ) -> Result<(Vec<RuntimeView>, i64), RuntimeError> {
         let now_ms = self.store.clock().now_ms();
-        let items = self.store.list_runtimes(account_id, filter, None, page.offset(), page.size, now_ms).await?;
+        let items =
+            self.store.list_runtimes(account_id, filter, None, page.offset(), page.size, now_ms).await?;
         let total = self.store.count_runtimes(account_id, filter, now_ms).await?;
         Ok((items, total))
     }
@@ -193,15 +194,16 @@ impl Runtimes {
         limit: i64,
     ) -> Result<Page<RuntimeView>, RuntimeError> {
         let now_ms = self.store.clock().now_ms();
-        let mut items = self.store.list_runtimes(account_id, filter, after.as_ref(), 0, limit + 1, now_ms).await?;
+        let mut items =
+            self.store.list_runtimes(account_id, filter, after.as_ref(), 0, limit + 1, now_ms).await?;
         let total = self.store.count_runtimes(account_id, filter, now_ms).await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = items.len() > limit;
         items.truncate(limit);
-        let next = items.last().filter(|_| more).map(|view| Cursor {
-            key: view.runtime.created_at_ms,
-            id: view.runtime.id.to_string(),
-        });
+        let next = items
+            .last()
+            .filter(|_| more)
+            .map(|view| Cursor { key: view.runtime.created_at_ms, id: view.runtime.id.to_string() });
         Ok(Page { items, total, next })
     }
 
@@ -213,7 +215,12 @@ impl Runtimes {
     }
 
     /// Starts, stops or reboots runtimes: all of them, or none if one does not exist or cannot.
-    pub async fn set_power(&self, actor: Actor, ids: Vec<String>, change: PowerChange) -> Result<(), RuntimeError> {
+    pub async fn set_power(
+        &self,
+        actor: Actor,
+        ids: Vec<String>,
+        change: PowerChange,
+    ) -> Result<(), RuntimeError> {
         let now_ms = self.store.clock().now_ms();
         self.store
             .write(move |tx| {

@@ -50,7 +50,10 @@ impl Store {
         row.as_ref().map(access_key).transpose()
     }
 
-    pub(crate) async fn list_access_keys(&self, account_id: &AccountId) -> Result<Vec<AccessKeyRow>, StoreError> {
+    pub(crate) async fn list_access_keys(
+        &self,
+        account_id: &AccountId,
+    ) -> Result<Vec<AccessKeyRow>, StoreError> {
         let rows = self
             .db()
             .fetch_all(

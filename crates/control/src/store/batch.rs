@@ -19,18 +19,21 @@ impl Tx {
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
             let chunk: Vec<Vec<Value>> = rows.by_ref().take(per_statement).collect();
-            let sql = insert_text(table, columns, chunk.len());
+            let sql = insert_text(table, columns, chunk.len(), self.is_postgres());
             self.execute(sql, chunk.into_iter().flatten().collect()).await?;
         }
         Ok(())
     }
 }
 
-fn insert_text(table: &str, columns: &[&str], rows: usize) -> String {
+/// PostgreSQL wants its parameters numbered. SQLite takes `$1` for a name, and looks each name up among all before it:
+/// quadratic, and with ten thousand of them most of the time.
+fn insert_text(table: &str, columns: &[&str], rows: usize, numbered: bool) -> String {
     let width = columns.len();
+    let mark = |at: usize| if numbered { format!("${at}") } else { "?".to_owned() };
     let tuples: Vec<String> = (0..rows)
         .map(|row| {
-            let marks: Vec<String> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
+            let marks: Vec<String> = (1..=width).map(|column| mark(row * width + column)).collect();
             format!("({})", marks.join(", "))
         })
         .collect();
@@ -43,9 +46,7 @@ mod tests {
 
     #[test]
     fn parameters_are_numbered_through() {
-        assert_eq!(
-            insert_text("t", &["a", "b"], 2),
-            "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4)"
-        );
+        assert_eq!(insert_text("t", &["a", "b"], 2, true), "INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4)");
+        assert_eq!(insert_text("t", &["a", "b"], 2, false), "INSERT INTO t (a, b) VALUES (?, ?), (?, ?)");
     }
 }

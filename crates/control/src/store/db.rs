@@ -6,7 +6,8 @@ use std::time::Duration;
 use sea_query::{PostgresQueryBuilder, SelectStatement, SqliteQueryBuilder};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, SqlSafeStr, SqlStr};
 
@@ -15,7 +16,7 @@ use super::{Row, StoreError, Value};
 /// Where the data is: `sqlite:PATH`, `postgres://…`.
 #[derive(Debug, Clone)]
 pub enum DbUrl {
-    Sqlite(SqliteConnectOptions),
+    Sqlite(Box<SqliteConnectOptions>),
     Postgres(Box<PgConnectOptions>),
 }
 
@@ -27,7 +28,7 @@ impl FromStr for DbUrl {
         let bad = || StoreError::BadUrl(url.split(':').next().unwrap_or_default().to_owned());
         if url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(url).map_err(|_| bad())?;
-            return Ok(DbUrl::Sqlite(
+            return Ok(DbUrl::Sqlite(Box::new(
                 options
                     .create_if_missing(true)
                     .journal_mode(SqliteJournalMode::Wal)
@@ -35,8 +36,11 @@ impl FromStr for DbUrl {
                     .synchronous(SqliteSynchronous::Full)
                     .foreign_keys(true)
                     .busy_timeout(Duration::from_secs(10))
+                    // Each job of a group is a savepoint, whose undo pages would else go through a file.
+                    .pragma("temp_store", "memory")
+                    .pragma("cache_size", "-16000")
                     .log_statements(log::LevelFilter::Off),
-            ));
+            )));
         }
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let options = PgConnectOptions::from_str(url).map_err(|_| bad())?;
@@ -91,9 +95,9 @@ impl Db {
                 let pool = SqlitePoolOptions::new()
                     .max_connections(8)
                     .test_before_acquire(false)
-                    .connect_with(options.clone())
+                    .connect_with(options.as_ref().clone())
                     .await?;
-                Ok(Db::Sqlite { pool, options: Box::new(options.clone()) })
+                Ok(Db::Sqlite { pool, options: options.clone() })
             }
             DbUrl::Postgres(options) => {
                 let pool = PgPoolOptions::new()

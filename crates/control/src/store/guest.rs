@@ -233,11 +233,16 @@ impl Tx {
                 params![runtime_id.as_str(), replica_id],
             )
             .await?;
-        row.ok_or_else(|| StoreError::Corrupt { what: "a guest that linked has no row".to_owned() })?.int("epoch")
+        row.ok_or_else(|| StoreError::Corrupt { what: "a guest that linked has no row".to_owned() })?
+            .int("epoch")
     }
 
     /// The end of a link, unless a newer one has taken its place.
-    pub(crate) async fn close_guest_link(&mut self, runtime_id: &RuntimeId, epoch: i64) -> Result<(), StoreError> {
+    pub(crate) async fn close_guest_link(
+        &mut self,
+        runtime_id: &RuntimeId,
+        epoch: i64,
+    ) -> Result<(), StoreError> {
         self.execute(
             "UPDATE guest SET replica_id = '' WHERE runtime_id = $1 AND epoch = $2",
             params![runtime_id.as_str(), epoch],
@@ -339,7 +344,11 @@ impl Tx {
     }
 
     /// Revokes the key that the agent itself held before it enrolled anew.
-    pub(crate) async fn revoke_agent_keys(&mut self, runtime_id: &RuntimeId, now_ms: i64) -> Result<(), StoreError> {
+    pub(crate) async fn revoke_agent_keys(
+        &mut self,
+        runtime_id: &RuntimeId,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
         self.execute(
             "UPDATE virtual_key SET revoked_at_ms = $2
              WHERE runtime_id = $1 AND holder = $3 AND revoked_at_ms IS NULL",
@@ -382,7 +391,11 @@ impl Tx {
         Ok(())
     }
 
-    pub(crate) async fn set_invocation_sent(&mut self, id: &InvocationId, now_ms: i64) -> Result<(), StoreError> {
+    pub(crate) async fn set_invocation_sent(
+        &mut self,
+        id: &InvocationId,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
         self.execute(
             "UPDATE invocation SET status = 'Running', sent_at_ms = $2 WHERE id = $1 AND status = 'Pending'",
             params![id.as_str(), now_ms],

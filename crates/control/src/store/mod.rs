@@ -31,9 +31,9 @@ use crate::tasks::Tasks;
 pub use db::{Db, DbUrl};
 pub(crate) use ledger::{AgentRow, EntryFilter};
 pub use model::{group_list_statement, model_list_statement};
+pub(crate) use reconcile::Claim;
 pub use row::{Row, Value, params};
 pub use topics::{Topic, Topics};
-pub(crate) use reconcile::Claim;
 pub use writer::Tx;
 
 /// Why the store failed. Constraint violations are told apart because services give them a meaning.

@@ -58,7 +58,10 @@ impl Store {
         let rows = self.db().select(&page).await?;
         let items = rows.iter().map(office_site).collect::<Result<Vec<_>, _>>()?;
         let total = self.count(matching(account_id, filter)).await?;
-        Ok(super::list::page(items, limit, total, |site| Cursor { key: site.created_at_ms, id: site.id.to_string() }))
+        Ok(super::list::page(items, limit, total, |site| Cursor {
+            key: site.created_at_ms,
+            id: site.id.to_string(),
+        }))
     }
 }
 

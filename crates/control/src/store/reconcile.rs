@@ -91,7 +91,11 @@ impl Tx {
 impl Store {
     /// Runtimes whose sandbox is not what is wished, or is only on its way there, after `after` in the order of
     /// ids: what a restarted controller looks at again.
-    pub(crate) async fn unsettled_runtimes(&self, after: &str, limit: i64) -> Result<Vec<RuntimeId>, StoreError> {
+    pub(crate) async fn unsettled_runtimes(
+        &self,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<RuntimeId>, StoreError> {
         let rows = self
             .db()
             .fetch_all(

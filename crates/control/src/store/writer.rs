@@ -28,7 +28,11 @@ pub struct Tx {
 
 impl Tx {
     /// All rows of a statement.
-    pub async fn fetch_all(&mut self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+    pub async fn fetch_all(
+        &mut self,
+        sql: impl Into<Sql>,
+        params: Vec<Value>,
+    ) -> Result<Vec<Row>, StoreError> {
         self.connection.fetch_all(sql.into(), params).await
     }
 
@@ -119,7 +123,10 @@ impl Writer {
                 let tx = Tx { connection: Connection::Postgres(connection), raised: Vec::new() };
                 let topics = topics.clone();
                 // In a task of its own, so that a caller who goes away cannot leave a transaction half done.
-                #[expect(clippy::disallowed_methods, reason = "joined on the next line; ends with its transaction")]
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "joined on the next line; ends with its transaction"
+                )]
                 let task = tokio::spawn(write_postgres(tx, job, topics));
                 task.await.unwrap_or_else(|_| Err(StoreError::Panicked.into()))
             }

@@ -3,10 +3,14 @@ use creel_control::account::Accounts;
 use creel_control::office_site::{OfficeSiteAttributes, OfficeSites};
 use creel_control::page::PageNumber;
 use creel_control::runtime::{
-    AssignMode, CreateRuntimes, PowerChange, RuntimeBatch, RuntimeError, RuntimeFilter, Runtimes, SandboxStatus,
+    AssignMode, CreateRuntimes, PowerChange, RuntimeBatch, RuntimeError, RuntimeFilter, Runtimes,
+    SandboxStatus,
 };
 use creel_testkit::{TestStore, both_databases};
 use creel_wire::id::{AccessKeyId, AccountId};
+
+/// What a test does to a good request.
+type Change = Box<dyn Fn(&mut CreateRuntimes)>;
 
 struct World {
     account: AccountId,
@@ -127,7 +131,7 @@ both_databases! {
 
     async fn bad_requests_change_nothing(t) {
         let w = world(&t).await;
-        let cases: Vec<(&str, Box<dyn Fn(&mut CreateRuntimes)>)> = vec![
+        let cases: Vec<(&str, Change)> = vec![
             ("amount", Box::new(|r| r.batches[0].amount = 0)),
             ("amount", Box::new(|r| r.batches[0].amount = 301)),
             ("site", Box::new(|r| r.office_site_id = "cn-hangzhou+dir-none".to_owned())),

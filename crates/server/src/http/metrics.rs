@@ -72,11 +72,6 @@ impl Metrics {
         Self { registry: Mutex::new(registry), requests, durations }
     }
 
-    /// Lets another part register what it counts, under the common prefix `creel_`.
-    pub(crate) fn register(&self, add: impl FnOnce(&mut Registry)) {
-        add(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
     /// Counts an answered request; `action` is `None` unless it is one that is built.
     pub(crate) fn count_request(&self, action: Option<&'static str>, outcome: Outcome, took: Duration) {
         let action = action.unwrap_or(ACTION_UNKNOWN);

@@ -26,7 +26,7 @@ pub(crate) fn load_tls(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, Con
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map(|builder| builder.with_no_client_auth())
+        .map(rustls::ConfigBuilder::<ServerConfig, _>::with_no_client_auth)
         .and_then(|builder| builder.with_single_cert(chain, key_der))
         .map_err(|error| bad(cert, &format!("cannot be used with its key: {error}")))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

@@ -2,6 +2,9 @@ use serde_json::{Value, json};
 
 use crate::model_calls::{Answer, Api, Tenant};
 
+/// A provider's name, the parameters beside it, and the status and code that answer them.
+type Refusal<'a> = (&'a str, &'a [(&'a str, &'a str)], u16, &'a str);
+
 const VERSION: &str = "2021-09-01";
 const KEY: &str = "sk-canary-0123456789abcd";
 
@@ -136,7 +139,7 @@ async fn providers_are_made_and_shown_without_their_key() {
     assert_eq!(foreign, (404, "ModelProviderTemplate.NotFound".to_owned()));
 
     let other_api = self::config("anthropic-messages");
-    let refusals: [(&str, &[(&str, &str)], u16, &str); 8] = [
+    let refusals: [Refusal<'_>; 8] = [
         ("bailian", &[("Config", &config)], 400, "ModelProviderTemplate.NameDuplicate"),
         ("moonshot", &[], 400, "InvalidConfig"),
         ("moonshot", &[("Config", &other_api)], 400, "InvalidConfig"),

@@ -164,7 +164,11 @@ impl Store {
     }
 
     /// A pack of an account.
-    pub(crate) async fn find_pack(&self, account_id: &AccountId, id: &str) -> Result<Option<Pack>, StoreError> {
+    pub(crate) async fn find_pack(
+        &self,
+        account_id: &AccountId,
+        id: &str,
+    ) -> Result<Option<Pack>, StoreError> {
         let sql = format!("SELECT {PACK_COLUMNS} FROM credit_pack WHERE account_id = $1 AND id = $2");
         self.db().fetch_optional(sql, params![account_id.as_str(), id]).await?.as_ref().map(pack).transpose()
     }

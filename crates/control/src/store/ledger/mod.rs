@@ -48,8 +48,9 @@ impl Tx {
         if let Some(row) = row {
             return Ok(row.int("epoch")?);
         }
-        let row =
-            self.fetch_optional("SELECT lease_until_ms FROM ledger_owner WHERE name = $1", params![OWNER]).await?;
+        let row = self
+            .fetch_optional("SELECT lease_until_ms FROM ledger_owner WHERE name = $1", params![OWNER])
+            .await?;
         let until_ms = row.map(|row| row.int("lease_until_ms")).transpose()?.unwrap_or_default();
         Err(LedgerError::Owned { until_ms })
     }
@@ -109,7 +110,13 @@ impl Store {
             )
             .await?;
         rows.iter()
-            .map(|row| Ok(JournalRow { seq: row.int("seq")?, call_id: row.text("call_id")?, record: row.text("record")? }))
+            .map(|row| {
+                Ok(JournalRow {
+                    seq: row.int("seq")?,
+                    call_id: row.text("call_id")?,
+                    record: row.text("record")?,
+                })
+            })
             .collect()
     }
 

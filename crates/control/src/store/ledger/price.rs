@@ -36,7 +36,11 @@ fn price(row: &Row) -> Result<Price, StoreError> {
 }
 
 fn system_price(row: &Row) -> Result<SystemPrice, StoreError> {
-    Ok(SystemPrice { provider_name: row.text("provider_name")?, model_code: row.text("model_code")?, card: card(row)? })
+    Ok(SystemPrice {
+        provider_name: row.text("provider_name")?,
+        model_code: row.text("model_code")?,
+        card: card(row)?,
+    })
 }
 
 impl Store {

@@ -197,7 +197,8 @@ impl Store {
     ) -> Result<Vec<Entry>, StoreError> {
         let rows = match account_id {
             None => {
-                let sql = format!("SELECT {} FROM ledger_entry WHERE id > $1 ORDER BY id LIMIT $2", columns());
+                let sql =
+                    format!("SELECT {} FROM ledger_entry WHERE id > $1 ORDER BY id LIMIT $2", columns());
                 self.db().fetch_all(sql, params![after, limit]).await?
             }
             Some(account_id) => {

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashSet};
 use super::super::{Row, StoreError, Tx, Value, params};
 use super::{marks, texts};
 use crate::ledger::{Entry, Sums};
-use creel_wire::id::{AccountId, CallId};
+use creel_wire::id::{AccountId, CallId, CreditPackId};
 use creel_wire::money::Micros;
 use creel_wire::price::Usage;
 
 /// Rows of sums in one statement at the most.
 const SUMS_MAX: usize = 200;
+/// Entries of a call that are read at once; few have more.
+const PARTS_AT_ONCE: usize = 16;
 /// Values in one list of a statement at the most.
 const LIST_MAX: usize = 500;
 
@@ -59,7 +61,7 @@ fn values(entry: &Entry) -> Result<Vec<Value>, StoreError> {
         entry.provider_id.as_str(),
         &entry.provider_name,
         &entry.model_code,
-        entry.pack_id.as_ref().map(|id| id.as_str()),
+        entry.pack_id.as_ref().map(CreditPackId::as_str),
         entry.label.as_str(),
         tokens(entry.usage.input),
         tokens(entry.usage.cached_input),
@@ -109,11 +111,15 @@ pub(super) fn entry(row: &Row) -> Result<Entry, StoreError> {
 
 impl Tx {
     /// Which of these calls have entries.
-    pub(crate) async fn calls_with_entries(&mut self, calls: &[String]) -> Result<HashSet<String>, StoreError> {
+    pub(crate) async fn calls_with_entries(
+        &mut self,
+        calls: &[String],
+    ) -> Result<HashSet<String>, StoreError> {
         let mut present = HashSet::new();
         for list in calls.chunks(LIST_MAX) {
-            let sql = format!("SELECT call_id FROM ledger_entry WHERE part = 0 AND call_id IN ({})", marks(list.len()));
-            for row in self.fetch_all(sql, texts(list.iter().map(String::as_str))).await? {
+            let first_parts: Vec<String> = list.iter().map(|call_id| format!("{call_id}/0")).collect();
+            let sql = format!("SELECT call_id FROM ledger_entry WHERE id IN ({})", marks(list.len()));
+            for row in self.fetch_all(sql, texts(first_parts.iter().map(String::as_str))).await? {
                 present.insert(row.text("call_id")?);
             }
         }
@@ -126,11 +132,28 @@ impl Tx {
         account_id: &AccountId,
         call_id: &CallId,
     ) -> Result<Vec<Entry>, StoreError> {
-        let sql = format!(
-            "SELECT {} FROM ledger_entry WHERE call_id = $1 AND account_id = $2 ORDER BY part LIMIT 10000",
-            columns()
-        );
-        self.fetch_all(sql, params![call_id.as_str(), account_id.as_str()]).await?.iter().map(entry).collect()
+        let mut entries = Vec::new();
+        // By their ids, which follow from the call's: what a database takes for the order of punctuation does not matter.
+        loop {
+            let first = entries.len();
+            let ids: Vec<String> =
+                (first..first + PARTS_AT_ONCE).map(|part| format!("{call_id}/{part}")).collect();
+            let sql = format!(
+                "SELECT {} FROM ledger_entry WHERE id IN ({}) AND account_id = ${} ORDER BY part",
+                columns(),
+                marks(ids.len()),
+                ids.len() + 1
+            );
+            let mut values = texts(ids.iter().map(String::as_str));
+            values.push(account_id.as_str().into());
+            let found = self.fetch_all(sql, values).await?;
+            for row in &found {
+                entries.push(entry(row)?);
+            }
+            if found.len() < PARTS_AT_ONCE {
+                return Ok(entries);
+            }
+        }
     }
 
     /// Inserts entries; `Unique` if a call has entries already.

@@ -4,9 +4,7 @@
 use std::collections::HashMap;
 
 use creel_wire::id::AccountId;
-use sea_query::{
-    CaseStatement, Cond, Expr, ExprTrait, JoinType, Order, Query, SelectStatement, SimpleExpr,
-};
+use sea_query::{CaseStatement, Cond, Expr, ExprTrait, JoinType, Order, Query, SelectStatement, SimpleExpr};
 
 use super::{COLUMNS, runtime};
 use crate::page::Cursor;
@@ -111,7 +109,8 @@ fn conditions(account_id: &AccountId, filter: &RuntimeFilter, live_replicas: &[S
         }
     }
     if !filter.sandbox_statuses.is_empty() {
-        let alive = any_of("sandbox", &filter.sandbox_statuses).and(Expr::col(("r", "deleted_at_ms")).is_null());
+        let alive =
+            any_of("sandbox", &filter.sandbox_statuses).and(Expr::col(("r", "deleted_at_ms")).is_null());
         let dead = Expr::col(("r", "deleted_at_ms")).is_not_null();
         cond = cond.add(if filter.deleted { alive.or(dead) } else { alive });
     }
@@ -267,7 +266,10 @@ impl Store {
     pub(crate) async fn live_replicas(&self, now_ms: i64) -> Result<Vec<String>, StoreError> {
         let rows = self
             .db()
-            .fetch_all("SELECT id FROM replica WHERE lease_until_ms > $1 ORDER BY id LIMIT 1000", params![now_ms])
+            .fetch_all(
+                "SELECT id FROM replica WHERE lease_until_ms > $1 ORDER BY id LIMIT 1000",
+                params![now_ms],
+            )
             .await?;
         rows.iter().map(|row| row.text("id")).collect()
     }

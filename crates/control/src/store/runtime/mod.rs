@@ -2,7 +2,7 @@
 
 mod list;
 
-use creel_wire::id::{AccountId, ModelGroupId, OfficeSiteId, RuntimeId};
+use creel_wire::id::{AccountId, JvsId, ModelGroupId, OfficeSiteId, ResourceGroupId, RuntimeId};
 use sea_query::{Expr, ExprTrait, LockType, Order, Query};
 
 use super::{Row, Store, StoreError, Tx, Value, params};
@@ -83,7 +83,7 @@ fn values(runtime: &Runtime) -> Result<Vec<Value>, StoreError> {
         runtime.id.as_str(),
         runtime.account_id.as_str(),
         &runtime.region_id,
-        runtime.jvs_id.as_ref().map(|id| id.as_str()),
+        runtime.jvs_id.as_ref().map(JvsId::as_str),
         &runtime.name,
         &runtime.host_name,
         runtime.office_site_id.as_str(),
@@ -94,8 +94,8 @@ fn values(runtime: &Runtime) -> Result<Vec<Value>, StoreError> {
         provider_word(runtime.agent_provider),
         &runtime.agent_platform,
         &runtime.charge_type,
-        runtime.resource_group_id.as_ref().map(|id| id.as_str()),
-        runtime.model_group_id.as_ref().map(|id| id.as_str()),
+        runtime.resource_group_id.as_ref().map(ResourceGroupId::as_str),
+        runtime.model_group_id.as_ref().map(ModelGroupId::as_str),
         attributes,
         runtime.power.as_str(),
         runtime.boot_generation,
@@ -138,7 +138,10 @@ impl Tx {
         self.insert_many("runtime", &COLUMNS, rows).await
     }
 
-    pub(crate) async fn insert_runtime_users(&mut self, users: &[(&Runtime, &str)]) -> Result<(), StoreError> {
+    pub(crate) async fn insert_runtime_users(
+        &mut self,
+        users: &[(&Runtime, &str)],
+    ) -> Result<(), StoreError> {
         let rows = users
             .iter()
             .map(|(runtime, user)| params![runtime.id.as_str(), *user, runtime.account_id.as_str()])
@@ -154,9 +157,8 @@ impl Tx {
         let rows = runtimes
             .iter()
             .flat_map(|runtime| {
-                tags.iter().map(|(key, value)| {
-                    params![runtime.id.as_str(), key, value, runtime.account_id.as_str()]
-                })
+                tags.iter()
+                    .map(|(key, value)| params![runtime.id.as_str(), key, value, runtime.account_id.as_str()])
             })
             .collect();
         self.insert_many("runtime_tag", &["runtime_id", "tag_key", "tag_value", "account_id"], rows).await

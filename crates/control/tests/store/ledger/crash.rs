@@ -125,7 +125,8 @@ async fn random_day(world: &World<'_>, seed: u64) {
                 let at = usize::try_from(next(expected.open.len() as u64)).unwrap();
                 let held = expected.open.swap_remove(at);
                 let call_id = held.call_id().clone();
-                let billed = process.ledger.settle(held, output(next(90)), UsageSource::Upstream).await.unwrap();
+                let billed =
+                    process.ledger.settle(held, output(next(90)), UsageSource::Upstream).await.unwrap();
                 expected.settled.push((call_id, billed.0));
             }
             9 if !expected.open.is_empty() => {
@@ -153,10 +154,14 @@ async fn random_day(world: &World<'_>, seed: u64) {
     }
     process.stop().await;
     world.assert_clean().await;
-    let sum = |entries: &[(Option<String>, Label, i64)]| entries.iter().map(|(_, _, micros)| micros).sum::<i64>();
+    let sum =
+        |entries: &[(Option<String>, Label, i64)]| entries.iter().map(|(_, _, micros)| micros).sum::<i64>();
     for (call_id, billed) in expected.settled {
         let entries = world.entries(&call_id).await;
-        assert!(!entries.is_empty() && sum(&entries) == billed, "seed {seed}: {call_id} {billed} {entries:?}");
+        assert!(
+            !entries.is_empty() && sum(&entries) == billed,
+            "seed {seed}: {call_id} {billed} {entries:?}"
+        );
     }
     for (call_id, held) in unsettled {
         let entries = world.entries(&call_id).await;

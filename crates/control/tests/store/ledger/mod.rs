@@ -1,15 +1,15 @@
 //! The ledger on both databases: with a journal in files on SQLite, in its table on PostgreSQL.
 
-mod credits;
 mod crash;
+mod credits;
 mod spend;
 
 use creel_control::access::Actor;
 use creel_control::account::Accounts;
 use creel_control::clock::Clock;
 use creel_control::ledger::{
-    CallStart, Config, Credits, Grant, JournalPlace, Label, Ledger, LedgerError, Pack, PackSource, Refusal, Reservation,
-    UsageSource, grant_monthly,
+    CallStart, Config, Credits, Grant, JournalPlace, Label, Ledger, LedgerError, Pack, PackSource, Refusal,
+    Reservation, UsageSource, grant_monthly,
 };
 use creel_control::store::{DbUrl, Store, StoreError, params};
 use creel_control::tasks::Tasks;
@@ -97,7 +97,8 @@ impl<'t> World<'t> {
     }
 
     pub(crate) async fn try_start(&self) -> Result<Process, LedgerError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let url: DbUrl = self.t.url.parse().unwrap();
         let clock: Arc<dyn Clock> = self.t.clock.clone();
         let journal = if self.t.store.db().is_postgres() {
@@ -143,13 +144,16 @@ impl<'t> World<'t> {
     }
 
     pub(crate) async fn grant_monthly(&self, micros: Micros) {
-        let (ids, account_id, runtime_id) = (self.t.ids.clone(), self.account_id.clone(), self.runtimes[0].clone());
+        let (ids, account_id, runtime_id) =
+            (self.t.ids.clone(), self.account_id.clone(), self.runtimes[0].clone());
         let now_ms = self.t.clock.now_ms();
         let granted: Result<(), StoreError> = self
             .t
             .store
             .write(move |tx| {
-                Box::pin(async move { grant_monthly(tx, &ids, &account_id, &runtime_id, micros, now_ms).await })
+                Box::pin(
+                    async move { grant_monthly(tx, &ids, &account_id, &runtime_id, micros, now_ms).await },
+                )
             })
             .await;
         granted.unwrap();

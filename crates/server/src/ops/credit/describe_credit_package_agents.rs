@@ -3,6 +3,7 @@
 use creel_control::access::Actor;
 use creel_control::ledger::Agent;
 use creel_wire::error::ApiError;
+use creel_wire::money::Micros;
 use creel_wire::ops::credit::describe_credit_package_agents::{Agents, Input, Output};
 use creel_wire::time::TimeFormat;
 
@@ -32,7 +33,7 @@ fn shown(agent: Agent) -> Agents {
         credit_package_id: agent.pack.map(|pack| pack.id.to_string()),
         expired_time: expired.map(|at| shown_time(at, TimeFormat::SpacedSeconds)),
         instance_type: Some(agent.desktop_type),
-        total_credit: agent.total.map(|micros| micros.credits_floor()),
+        total_credit: agent.total.map(Micros::credits_floor),
         used_credit: Some(agent.used.credits_ceil()),
         warn_percent: Some(agent.warn_percent),
     }

@@ -3,6 +3,7 @@
 use creel_control::access::Actor;
 use creel_control::ledger::{Subject, UsageInfo, hour_start_ms};
 use creel_wire::error::ApiError;
+use creel_wire::money::Micros;
 use creel_wire::ops::credit::describe_credit_usage_info::{
     Input, Output, UsageInfoList, UsageInfoListUsageInfo as Info,
     UsageInfoListUsageInfoCreditTrendList as TrendPoint,
@@ -27,8 +28,8 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
 
 /// Whole credits: used rounds up, remaining rounds down. The totals in text are exact.
 fn shown(info: UsageInfo) -> UsageInfoList {
-    let total = info.total.map(|micros| micros.credits_floor());
-    let remaining = info.remaining().map(|micros| micros.credits_floor());
+    let total = info.total.map(Micros::credits_floor);
+    let remaining = info.remaining().map(Micros::credits_floor);
     let used = Some(info.used.credits_ceil());
     let trend = info.trend.iter().map(|(hour, micros)| TrendPoint {
         time_point: Some(shown_time(hour_start_ms(*hour), TimeFormat::SpacedHours)),

@@ -1,0 +1,200 @@
+//! Any course of reserving, settling and releasing keeps every balance at or above zero, and what was billed agrees
+//! with what the balances lost.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use creel_wire::id::{AccountId, CallId, CreditPackId, ProviderId, RuntimeId};
+use creel_wire::price::{MULTIPLIER_ONE, RateCard, Usage};
+use proptest::prelude::*;
+
+use super::book::{AccountLoad, AgentLoad, Book, Denial, PackLoad};
+use super::record::{Reserve, Settle};
+use super::{CallStart, Label, Refusal, UsageSource, month_of};
+
+const NOW_MS: i64 = 1_767_323_045_000;
+/// A micro-credit for each output token.
+const UNIT: RateCard =
+    RateCard { input: 0, cached_input: 0, cache_write: 0, output: 1_000, multiplier_micros: MULTIPLIER_ONE };
+
+fn output(tokens: u64) -> Usage {
+    Usage { output: tokens, ..Usage::default() }
+}
+
+fn call(number: usize, kind: u8, bound: u64) -> CallStart {
+    CallStart {
+        call_id: CallId::parse(&format!("call-{number}")).unwrap(),
+        account_id: AccountId::parse("11").unwrap(),
+        runtime_id: RuntimeId::parse("ecd-1").unwrap(),
+        provider_id: ProviderId::parse("mpt-1").unwrap(),
+        provider_name: "p".into(),
+        model_code: "m".into(),
+        card: (kind != 2).then_some(UNIT),
+        billed: kind == 0,
+        bound: output(bound),
+    }
+}
+
+fn packs(totals: &[i64]) -> Vec<PackLoad> {
+    let pack = |(number, total): (usize, &i64)| PackLoad {
+        id: CreditPackId::parse(&format!("crp-{number}")).unwrap(),
+        monthly: number == 1,
+        total: *total,
+        used: 0,
+        starts_at_ms: 0,
+        expires_at_ms: i64::MAX - i64::try_from(number).unwrap(),
+    };
+    totals.iter().enumerate().map(pack).collect()
+}
+
+fn book(totals: &[i64], quota: Option<i64>) -> Book {
+    let mut book = Book::default();
+    let start = call(0, 0, 0);
+    let account = AccountLoad { bills_all: false, packs: packs(totals) };
+    let agent = AgentLoad { quota, month: month_of(NOW_MS), used: 0, packs: Vec::new() };
+    book.load(&start.account_id, &start.runtime_id, account, agent);
+    book
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Reserve { kind: u8, bound: u64 },
+    Settle { which: usize, tokens: u64 },
+    Release { which: usize },
+    Unknown { which: usize },
+    Apply,
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..3u8, 0..200u64).prop_map(|(kind, bound)| Step::Reserve { kind, bound }),
+        3 => (any::<usize>(), 0..300u64).prop_map(|(which, tokens)| Step::Settle { which, tokens }),
+        1 => any::<usize>().prop_map(|which| Step::Release { which }),
+        1 => any::<usize>().prop_map(|which| Step::Unknown { which }),
+        1 => Just(Step::Apply),
+    ]
+}
+
+#[derive(Default)]
+struct Sums {
+    billed: i64,
+    of_packs: HashMap<CreditPackId, i64>,
+}
+
+impl Sums {
+    fn add(&mut self, settle: &Settle) {
+        for part in &settle.parts {
+            assert!(part.micros >= 0 && part.unbilled >= 0);
+            assert!((part.label == Label::Overrun) == (part.unbilled > 0));
+            self.billed += part.micros;
+            if let Some(pack) = &part.pack {
+                *self.of_packs.entry(pack.clone()).or_default() += part.micros;
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_course_of_calls_spends_more_than_there_is(
+        totals in prop::collection::vec(0..600i64, 0..4),
+        quota in prop::option::of(0..900i64),
+        steps in prop::collection::vec(any_step(), 1..120),
+    ) {
+        let mut book = book(&totals, quota);
+        let (mut open, mut settled, mut sums) = (Vec::new(), Vec::<(Arc<Reserve>, Settle)>::new(), Sums::default());
+        for (number, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Reserve { kind, bound } => {
+                    let start = call(number, kind, bound);
+                    let left = book.remaining(&start, NOW_MS).unwrap();
+                    match book.reserve(start.clone(), NOW_MS, i64::MAX) {
+                        Ok(reserve) => {
+                            let cost = if kind == 2 { 0 } else { i64::try_from(bound).unwrap() };
+                            prop_assert_eq!(reserve.held, left.unwrap_or(i64::MAX).min(cost));
+                            open.push(start.call_id);
+                        }
+                        Err(denial) => {
+                            prop_assert!(left == Some(0) && denial != Denial::Load
+                                && denial != Denial::Refuse(Refusal::NoPrice));
+                        }
+                    }
+                }
+                Step::Settle { which, tokens } if !open.is_empty() => {
+                    let call_id = open.swap_remove(which % open.len());
+                    let ended = book.settle(&call_id, output(tokens), UsageSource::Upstream, NOW_MS).unwrap();
+                    let cost = ended.0.start.card.map_or(0, |_| i64::try_from(tokens).unwrap());
+                    let said: i64 = ended.1.parts.iter().map(|part| part.micros + part.unbilled).sum();
+                    prop_assert_eq!(said, cost);
+                    prop_assert!(book.settle(&call_id, output(1), UsageSource::Upstream, NOW_MS).is_none());
+                    sums.add(&ended.1);
+                    settled.push(ended);
+                }
+                Step::Unknown { which } if !open.is_empty() => {
+                    let call_id = open.swap_remove(which % open.len());
+                    let ended = book.settle_unknown(&call_id, NOW_MS).unwrap();
+                    prop_assert_eq!(ended.1.parts.iter().map(|part| part.micros).sum::<i64>(), ended.0.held);
+                    sums.add(&ended.1);
+                    settled.push(ended);
+                }
+                Step::Release { which } if !open.is_empty() => {
+                    let call_id = open.swap_remove(which % open.len());
+                    prop_assert!(book.release(&call_id).is_some() && book.release(&call_id).is_none());
+                }
+                Step::Apply => {
+                    for (reserve, settle) in settled.drain(..) {
+                        book.applied(&reserve, &settle);
+                    }
+                }
+                _ => {}
+            }
+            prop_assert!(quota.is_none_or(|quota| sums.billed <= quota));
+            for (number, total) in totals.iter().enumerate() {
+                let id = CreditPackId::parse(&format!("crp-{number}")).unwrap();
+                prop_assert!(sums.of_packs.get(&id).copied().unwrap_or(0) <= *total);
+            }
+        }
+        // With nothing under way, what remains is what was not billed.
+        for call_id in open {
+            book.release(&call_id);
+        }
+        let paid: i64 = sums.of_packs.values().sum();
+        let of_packs = totals.iter().sum::<i64>() - paid;
+        let expect = quota.map_or(of_packs, |quota| of_packs.min(quota - sums.billed));
+        prop_assert_eq!(book.remaining(&call(0, 0, 1), NOW_MS).unwrap(), Some(expect));
+    }
+}
+
+#[test]
+fn a_pack_that_ended_while_a_call_ran_still_pays_for_it() {
+    let mut book = book(&[100], None);
+    let start = call(1, 0, 60);
+    let held = book.reserve(start.clone(), NOW_MS, i64::MAX).unwrap();
+    // Read anew, the pack is not there any more: it has ended.
+    book.outdate(&start.account_id);
+    let agent = AgentLoad { month: month_of(NOW_MS), ..AgentLoad::default() };
+    book.load(&start.account_id, &start.runtime_id, AccountLoad::default(), agent);
+    assert_eq!(book.reserve(call(2, 0, 1), NOW_MS, i64::MAX), Err(Denial::Refuse(Refusal::PacksSpent)));
+    let (reserve, settle) = book.settle(&start.call_id, output(70), UsageSource::Upstream, NOW_MS).unwrap();
+    assert_eq!((held.held, &reserve.packs), (60, &held.packs));
+    let parts: Vec<_> =
+        settle.parts.iter().map(|part| (part.pack.is_some(), part.micros, part.unbilled)).collect();
+    assert_eq!(parts, [(true, 60, 0), (false, 0, 10)]);
+    book.applied(&reserve, &settle);
+}
+
+#[test]
+fn a_call_counts_in_the_month_in_which_it_began() {
+    let mut book = book(&[], Some(100));
+    let start = call(1, 1, 60);
+    book.reserve(start.clone(), NOW_MS, i64::MAX).unwrap();
+    let next_ms = NOW_MS + 31 * 24 * 3_600_000;
+    assert_eq!(book.reserve(call(2, 1, 60), next_ms, i64::MAX), Err(Denial::Load));
+    let agent = AgentLoad { quota: Some(100), month: month_of(next_ms), ..AgentLoad::default() };
+    book.load(&start.account_id, &start.runtime_id, AccountLoad::default(), agent);
+    let (reserve, settle) = book.settle(&start.call_id, output(60), UsageSource::Upstream, next_ms).unwrap();
+    assert_eq!(reserve.month, month_of(NOW_MS));
+    assert_eq!(book.remaining(&call(2, 1, 1), next_ms), Ok(Some(100)));
+    book.applied(&reserve, &settle);
+    assert_eq!(book.remaining(&call(2, 1, 1), next_ms), Ok(Some(100)));
+}
