@@ -46,7 +46,11 @@ def provider_key():
 def server(upstream, provider_key, failures):
     running = Server("process", upstream.port, provider_key)
     try:
-        yield running.start()
+        running.start()
+        # A call that a kill cuts off counts as spent in full until an administrator releases it.
+        granted = running.admin("ledger", "grant", "--credits", "100000")
+        assert granted.returncode == 0, granted.stderr
+        yield running
     finally:
         running.remove(keep=failures())
 

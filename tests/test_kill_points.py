@@ -14,6 +14,7 @@ from collections import Counter
 from alibabacloud_appstream_center20210901 import models as appstream
 
 from harness import OPENCLAW_IMAGE, Server, until
+from test_quota import PLENTY, set_quota
 
 SEED = int(os.environ.get("CREEL_KILL_SEED", "20261124"))
 LIVE_KILLS, CREATION_KILLS = 40, 12
@@ -50,6 +51,7 @@ def running_or_done(server: Server, invocation: str) -> bool:
 
 def test_forty_kills_beside_a_live_agent(server, upstream, runtime):
     rng = random.Random(SEED)
+    set_quota(server, runtime, PLENTY)
     pid = server.agent_processes()[0].pid
     called_before = len(upstream.requests)
     entries_before = len({entry["CallId"] for entry in server.ledger(runtime)["Entries"]})

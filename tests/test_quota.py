@@ -3,6 +3,10 @@
 from alibabacloud_wss20211221 import models as wss
 
 
+# More than calls that other tests cut off can have cost.
+PLENTY = 100_000
+
+
 def set_quota(server, runtime: str, quota: int):
     request = wss.SetAgentCreditQuotaRequest(agent_ids=[runtime], agent_type="OPEN_CLAW", credit_quota=quota)
     server.credits.set_agent_credit_quota(request)
@@ -20,7 +24,7 @@ def test_a_spent_quota_stops_before_the_upstream(server, upstream, runtime):
         billed = server.ledger(runtime)["Entries"]
         assert len(billed) == entries or all(e["Credits"] in ("0", 0) for e in billed[entries:]), billed
     finally:
-        set_quota(server, runtime, 100)
+        set_quota(server, runtime, PLENTY)
     # The agent is not left in a sulk: with credits again, the next message is answered at once.
     again = server.answer(server.message(runtime, "And now, lobster?"))
     assert again["Status"] == "Succeeded" and "lobster" in again["Reply"], again
