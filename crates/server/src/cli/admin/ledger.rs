@@ -40,6 +40,12 @@ pub(super) enum Command {
         #[arg(long, default_value = crate::serve::ROOT_ACCOUNT)]
         account: String,
     },
+    /// Print every entry as a line of JSON, by call
+    Export {
+        /// Name of the account [default: all accounts]
+        #[arg(long)]
+        account: Option<String>,
+    },
     /// Say whether priced calls to Managed and Custom providers take credits from packs, or count for quotas only
     BillAll {
         /// true or false
@@ -76,12 +82,32 @@ pub(super) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Exit
             let released = admin.credits.release_unsettled(actor, call_id.clone()).await?;
             print(&json!({"CallId": call_id.as_str(), "ReleasedCredits": released.to_string()}))?;
         }
+        Command::Export { account } => export(admin, account.as_deref()).await?,
         Command::BillAll { bills_all, account } => {
             let account = admin.account(Some(account)).await?;
             admin.credits.set_bills_all(actor(admin, &account, "SetBillsAll"), *bills_all).await?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Entries that are read at once.
+const EXPORT_ENTRIES: i64 = 1_000;
+
+async fn export(admin: &Admin, account: Option<&str>) -> anyhow::Result<()> {
+    let account_id = match account {
+        Some(name) => Some(admin.account(Some(name)).await?.id),
+        None => None,
+    };
+    let mut after = String::new();
+    loop {
+        let entries = admin.credits.export_entries(account_id.as_ref(), &after, EXPORT_ENTRIES).await?;
+        let Some(last) = entries.last() else { return Ok(()) };
+        last.id.clone_into(&mut after);
+        for entry in &entries {
+            print_line(&serde_json::to_string(entry)?)?;
+        }
+    }
 }
 
 fn actor(admin: &Admin, account: &Account, action: &'static str) -> Actor {

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::ops::{page_by_token, shown_time};
 
 pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
-    let (after, limit) = page_by_token(input.next_token.as_deref(), input.max_results, 20, 100)?;
+    let (after, limit) = page_by_token(input.next_token.as_deref(), input.max_results, 20, 1_000)?;
     let kind = agent_kind(input.agent_type.as_deref())?;
     let listed =
         app.credits.list_agents(&actor.account_id, &input.agent_ids, kind, after.as_ref(), limit).await;

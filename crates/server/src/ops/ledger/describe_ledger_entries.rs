@@ -11,7 +11,7 @@ use crate::ops::credit::api_error;
 use crate::ops::{page_by_token, shown_time};
 
 pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
-    let (after, limit) = page_by_token(input.next_token.as_deref(), input.max_results, 20, 100)?;
+    let (after, limit) = page_by_token(input.next_token.as_deref(), input.max_results, 100, 1_000)?;
     let query = EntriesQuery {
         runtime_ids: input.runtime_ids,
         from_ms: input.start_time,
