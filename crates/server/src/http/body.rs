@@ -1,5 +1,7 @@
 //! Reads a request's body within its limit and its deadline.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -15,18 +17,36 @@ pub(crate) enum BodyError {
     Incomplete,
 }
 
+/// How long, and how much of, a body that is too large is read away: a client that still sends would see its
+/// connection reset, and never the refusal.
+const LINGER_MAX: Duration = Duration::from_secs(5);
+const LINGER_BYTES_MAX: usize = 16 << 20;
+
 /// The whole body.
-pub(crate) async fn read_body(body: Incoming) -> Result<Bytes, BodyError> {
-    if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
-        return Err(BodyError::TooLarge);
+pub(crate) async fn read_body(mut body: Incoming) -> Result<Bytes, BodyError> {
+    let read = if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+        Err(BodyError::TooLarge)
+    } else {
+        let collected = tokio::time::timeout(BODY_READ_DEADLINE, collect(&mut body)).await;
+        collected.unwrap_or(Err(BodyError::Incomplete))
+    };
+    if read == Err(BodyError::TooLarge) {
+        // Whether the client came to an end makes no difference to the answer.
+        let _ = tokio::time::timeout(LINGER_MAX, discard(body)).await;
     }
-    match tokio::time::timeout(BODY_READ_DEADLINE, collect(body)).await {
-        Ok(read) => read,
-        Err(_) => Err(BodyError::Incomplete),
+    read
+}
+
+async fn discard(mut body: Incoming) {
+    let mut bytes_left = LINGER_BYTES_MAX;
+    while let Some(Ok(frame)) = body.frame().await {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        let Some(left) = bytes_left.checked_sub(bytes) else { return };
+        bytes_left = left;
     }
 }
 
-async fn collect(mut body: Incoming) -> Result<Bytes, BodyError> {
+async fn collect(body: &mut Incoming) -> Result<Bytes, BodyError> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {

@@ -6,15 +6,22 @@
 //! Our own answers always have a body and thus another `content-length`. A refusal that is written together with an
 //! earlier answer of the same connection (pipelining) is left as it is.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use creel_control::id_gen::IdGen;
 use creel_wire::error::ErrorCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 use super::{HEAD_BYTES_MAX, QUERY_BYTES_MAX};
+
+/// How long, and how much of, what a refused client still sends is read away.
+const LINGER_MAX: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 8 << 20;
 
 /// A stream on which bare refusals of `hyper` become documented ones.
 #[derive(Debug)]
@@ -25,11 +32,20 @@ pub(super) struct Refusals<S> {
     pending: Vec<u8>,
     /// How many bytes of it are written.
     written: usize,
+    /// Set once a refusal was written: what still comes in is read away for a while before the end.
+    lingering: Option<Lingering>,
+}
+
+/// A connection that is closed while the client still sends is reset, and the client may never see the refusal.
+#[derive(Debug)]
+struct Lingering {
+    until: Pin<Box<Sleep>>,
+    bytes_left: usize,
 }
 
 impl<S> Refusals<S> {
     pub(super) fn new(stream: S, ids: IdGen) -> Self {
-        Self { stream, ids, pending: Vec::new(), written: 0 }
+        Self { stream, ids, pending: Vec::new(), written: 0, lingering: None }
     }
 }
 
@@ -81,12 +97,33 @@ impl<S: AsyncWrite + Unpin> Refusals<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Refusals<S> {
+impl<S: AsyncRead + Unpin> Refusals<S> {
+    /// Reads away what a refused client still sends; ready at its end or at ours.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(lingering) = &mut self.lingering else { return Poll::Ready(()) };
+        let mut space = [0; 8 * 1024];
+        while lingering.bytes_left > 0 && lingering.until.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::new(&mut space);
+            match std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {
+                    lingering.bytes_left = lingering.bytes_left.saturating_sub(buffer.filled().len());
+                }
+                _ => break,
+            }
+        }
+        self.lingering = None;
+        Poll::Ready(())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Refusals<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Some(documented) = documented(bytes, &self.ids) {
             // Said to be written; a flush or shutdown, which always follows, waits until it is.
             self.pending = documented;
             self.written = 0;
+            let until = Box::pin(tokio::time::sleep(LINGER_MAX));
+            self.lingering = Some(Lingering { until, bytes_left: LINGER_BYTES_MAX });
             return Poll::Ready(Ok(bytes.len()));
         }
         Pin::new(&mut self.stream).poll_write(cx, bytes)
@@ -115,7 +152,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Refusals<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         std::task::ready!(self.poll_pending(cx))?;
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        std::task::ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        self.poll_linger(cx).map(Ok)
     }
 }
 

@@ -138,6 +138,19 @@ async fn admin_works_beside_the_running_server() {
     app.send(call.acs3()).await.assert_refused(400, "InvalidAccessKeyId.Inactive");
     let keys = stdout(&admin("key list --account acme").await);
     assert!(keys.contains("Inactive"), "{keys}");
+
+    let checked = admin("ledger check").await;
+    assert_eq!(
+        (checked.status.code(), stdout(&checked).as_str()),
+        (Some(0), "0 differences\n"),
+        "{}",
+        stderr(&checked)
+    );
+    let granted = admin("ledger grant --account acme --credits 1.5").await;
+    let pack: serde_json::Value = serde_json::from_str(&stdout(&granted)).expect("JSON");
+    assert_eq!(pack["TotalCredits"], "1.500000");
+    let unpriced = admin("price set --provider mpt-none --model m --input 1 --output-tokens 1").await;
+    assert_eq!(unpriced.status.code(), Some(1), "{}", stderr(&unpriced));
     let nobodys = admin("key enable LTAInobody").await;
     assert_eq!(nobodys.status.code(), Some(1));
 }

@@ -9,6 +9,7 @@
 
 mod access;
 mod command_line;
+mod connections;
 mod credit;
 mod first_start;
 mod harness;
