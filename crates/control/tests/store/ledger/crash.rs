@@ -80,6 +80,40 @@ both_databases! {
         world.assert_clean().await;
     }
 
+    async fn a_process_that_was_taken_over_writes_nothing_more(t) {
+        let world = World::new(&t).await;
+        let pack = world.grant(1_000, None).await;
+        let process = world.start().await;
+        let held = process.reserve(world.call(Some(UNIT), output(50))).await;
+        let call_id = held.call_id().clone();
+        let taken: Result<u64, StoreError> = t.store.write(|tx| Box::pin(async move {
+            tx.execute("UPDATE ledger_owner SET epoch = epoch + 1", Vec::new()).await
+        })).await;
+        assert_eq!(taken.unwrap(), 1);
+        let settled = process.ledger.settle(held, output(30), UsageSource::Upstream).await;
+        // A local journal still takes it, for the next process to find; the table belongs to the other already.
+        let label = match settled {
+            Ok(billed) => {
+                assert!(billed == Micros(30) && !t.store.db().is_postgres());
+                Label::Exact
+            }
+            Err(error) => {
+                assert!(matches!(error, LedgerError::Fenced) && t.store.db().is_postgres(), "{error:?}");
+                Label::Unsettled
+            }
+        };
+        process.ledger.flush().await;
+        assert_eq!(world.entries(&call_id).await, []);
+        let refused = process.ledger.reserve(world.call(Some(UNIT), output(1))).await;
+        assert_eq!(refused.unwrap_err(), Refusal::Unavailable);
+        world.kill(process).await;
+        let next = world.start().await;
+        let micros = if label == Label::Exact { 30 } else { 50 };
+        assert_eq!(world.entries(&call_id).await, [(Some(pack.id.to_string()), label, micros)]);
+        world.assert_clean().await;
+        next.stop().await;
+    }
+
     async fn random_days_end_with_every_call_once_and_no_difference(t) {
         let world = World::new(&t).await;
         for seed in 0..6 {
