@@ -3,6 +3,7 @@
 import re
 from decimal import Decimal
 
+from alibabacloud_appstream_center20210901 import models as appstream
 from alibabacloud_wss20211221 import models as wss
 
 
@@ -56,3 +57,18 @@ def test_the_legacy_sdk_lists_runtimes(runtime, server):
         request.add_query_param("AgentProvider", "OpenClaw")
         answer = json.loads(client.do_action_with_exception(request))
         assert runtime in [each["ResourceId"] for each in answer["Data"]], answer
+
+
+def test_models_show_what_they_cost(runtime, server):
+    """What the operator's configuration says of a model stands beside it, as text that is exact."""
+    config = server.agents.get_runtime_model_config(
+        appstream.GetRuntimeModelConfigRequest(
+            runtime_id=runtime, runtime_type="CloudDesktop", agent_provider="OpenClaw"
+        )
+    ).body.data
+    assert config.model_provider_list[0].llm_info_list[0].credit_multiplier.max == 1
+    listed = server.agents.list_llm_templates(
+        appstream.ListLlmTemplatesRequest(model_template_id=config.model_template_id)
+    ).body.data
+    shown = {price.price_name: price.price for price in listed[0].prices[0].prices}
+    assert shown == {"Input": "0.200000", "CachedInput": "0.020000", "CacheWrite": "0.200000", "Output": "1.200000"}

@@ -1,12 +1,13 @@
 //! ListLlmTemplates: models, those of one group with its default first.
 
 use creel_control::access::Actor;
+use creel_control::ledger::PriceList;
 use creel_control::model::{ModelFilter, ModelView};
 use creel_control::page::{Page, PageNumber};
 use creel_wire::error::ApiError;
 use creel_wire::ops::model::list_llm_templates::{Data, DataInferenceMetadata, Input, Output};
 
-use super::modalities;
+use super::{modalities, prices};
 use crate::app::App;
 use crate::ops::model_group::{api_error, check_ids, given};
 use crate::ops::page_error;
@@ -34,19 +35,26 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
     } else {
         app.models.list_models(&actor.account_id, &filter, page).await.map_err(api_error)?
     };
+    let cards = app.credits.price_list().await.map_err(crate::ops::credit::api_error)?;
     Ok(Output {
-        data: Some(found.items.into_iter().map(shown).collect()),
+        data: Some(found.items.into_iter().map(|view| shown(view, &cards)).collect()),
         page_number: Some(page.number),
         page_size: Some(page.size),
         total_count: Some(found.total),
     })
 }
 
-fn shown(view: ModelView) -> Data {
+fn shown(view: ModelView, cards: &PriceList) -> Data {
     let model = view.model;
+    let card = match &view.system_provider_name {
+        Some(system) => cards.system(system, &model.code),
+        None => cards.own(&model.account_id, &model.provider_id, &model.code),
+    };
+    let (credit_multiplier, prices) = prices::shown(card.as_ref());
     let (request, response) = modalities(&model.traits());
     Data {
         config: Some(model.config_json),
+        credit_multiplier,
         description: Some(model.description),
         inference_metadata: Some(DataInferenceMetadata {
             request_modality: Some(request),
@@ -56,6 +64,7 @@ fn shown(view: ModelView) -> Data {
         llm_code: Some(model.code),
         llm_template_id: Some(model.id.to_string()),
         name: Some(model.name),
+        prices,
         provider_template_id: Some(model.provider_id.to_string()),
         ..Data::default()
     }

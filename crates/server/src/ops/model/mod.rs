@@ -3,7 +3,7 @@
 pub(crate) mod batch_create_llm_templates;
 pub(crate) mod list_llm_templates;
 
-mod prices;
+pub(crate) mod prices;
 
 use creel_control::model::config::ModelTraits;
 

@@ -8,14 +8,9 @@ use creel_wire::price::{MULTIPLIER_ONE, RateCard};
 const UNIT: &str = "credits per 1,000 tokens";
 
 /// The factor and the prices of a card; both `None` for a model without one, which is not billed in credits.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "used by ListLlmTemplates once the ledger serves price lists")
-)]
 pub(super) fn shown(card: Option<&RateCard>) -> (Option<DataCreditMultiplier>, Option<Vec<DataPrices>>) {
     let Some(card) = card else { return (None, None) };
-    // For display only: nothing is computed from it.
-    let factor = card.multiplier_micros as f64 / MULTIPLIER_ONE as f64;
+    let factor = factor(card);
     let price = |name: &str, micros: i64| DataPricesPrices {
         price: Some(Micros(micros).to_string()),
         price_name: Some(name.to_owned()),
@@ -30,6 +25,11 @@ pub(super) fn shown(card: Option<&RateCard>) -> (Option<DataCreditMultiplier>, O
     // One range: prices do not depend on the length of a request.
     let range = DataPrices { prices: Some(prices), range_name: Some("All".to_owned()) };
     (Some(DataCreditMultiplier { max: Some(factor), min: Some(factor) }), Some(vec![range]))
+}
+
+/// The multiplier of a card as the API's number. For display only: nothing is computed from it.
+pub(crate) fn factor(card: &RateCard) -> f64 {
+    card.multiplier_micros as f64 / MULTIPLIER_ONE as f64
 }
 
 #[cfg(test)]

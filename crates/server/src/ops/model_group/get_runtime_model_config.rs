@@ -1,17 +1,20 @@
 //! GetRuntimeModelConfig: the models that a runtime is to use, and whether its agent does.
 
 use creel_control::access::Actor;
+use creel_control::ledger::PriceList;
 use creel_control::model::{EffectiveModels, EffectiveProvider, Model, ModelError};
 use creel_control::runtime::provider_word;
 use creel_wire::error::ApiError;
 use creel_wire::ops::model_group::get_runtime_model_config::{
     Data, DataModelProviderList, DataModelProviderListLlmInfoList,
+    DataModelProviderListLlmInfoListCreditMultiplier as CreditMultiplier,
     DataModelProviderListLlmInfoListInferenceMetadata, Input, Output,
 };
+use creel_wire::price::RateCard;
 
 use super::api_error;
 use crate::app::App;
-use crate::ops::model::modalities;
+use crate::ops::model::{modalities, prices};
 
 pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
     let models =
@@ -20,17 +23,18 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
         // A runtime of this id with this agent does not exist.
         return Err(api_error(ModelError::RuntimeNotFound(input.runtime_id)));
     }
-    Ok(Output { data: Some(shown(models, input.include_risk_info == Some(true))) })
+    let cards = app.credits.price_list().await.map_err(crate::ops::credit::api_error)?;
+    Ok(Output { data: Some(shown(models, input.include_risk_info == Some(true), &cards)) })
 }
 
-fn shown(models: EffectiveModels, with_risk: bool) -> Data {
+fn shown(models: EffectiveModels, with_risk: bool, cards: &PriceList) -> Data {
     let risk = with_risk.then_some(if models.applied { "Normal" } else { "Pending" });
     let bound = models.group.is_some();
     let (id, name) = models.group.map(|group| (group.id.to_string(), group.name)).unzip();
     Data {
         default_model: models.default_model.map(|model| format!("{}/{}", model.provider, model.code)),
         model_provider_list: Some(
-            models.providers.into_iter().map(|entry| shown_provider(entry, risk)).collect(),
+            models.providers.into_iter().map(|entry| shown_provider(entry, risk, cards)).collect(),
         ),
         model_template_id: id,
         model_template_name: name,
@@ -40,19 +44,30 @@ fn shown(models: EffectiveModels, with_risk: bool) -> Data {
     }
 }
 
-fn shown_provider(entry: EffectiveProvider, risk: Option<&str>) -> DataModelProviderList {
+fn shown_provider(entry: EffectiveProvider, risk: Option<&str>, cards: &PriceList) -> DataModelProviderList {
     let provider = entry.provider;
+    let card = |model: &Model| match &provider.system_provider_name {
+        Some(system) => cards.system(system, &model.code),
+        None => cards.own(&provider.account_id, &provider.id, &model.code),
+    };
+    let models = entry.models.into_iter().map(|model| {
+        let card = card(&model);
+        shown_model(model, card, risk)
+    });
     DataModelProviderList {
-        llm_info_list: Some(entry.models.into_iter().map(|model| shown_model(model, risk)).collect()),
+        llm_info_list: Some(models.collect()),
         model_provider_template_id: Some(provider.id.to_string()),
         name: Some(provider.name),
         provider_name: Some(provider.provider_name),
     }
 }
 
-fn shown_model(model: Model, risk: Option<&str>) -> DataModelProviderListLlmInfoList {
+fn shown_model(model: Model, card: Option<RateCard>, risk: Option<&str>) -> DataModelProviderListLlmInfoList {
+    // A model without a price is not billed in credits.
+    let factor = card.map(|card| prices::factor(&card));
     let (request, response) = modalities(&model.traits());
     DataModelProviderListLlmInfoList {
+        credit_multiplier: factor.map(|factor| CreditMultiplier { max: Some(factor), min: Some(factor) }),
         description: Some(model.description),
         inference_metadata: Some(DataModelProviderListLlmInfoListInferenceMetadata {
             request_modality: Some(request),
