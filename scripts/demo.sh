@@ -147,8 +147,8 @@ grep -q '"event":"ready"' "$data/ready" || exit 1
 # The root key that the first start made; read here, printed nowhere.
 read_key() { sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p" "$data/root-access-key.json" | head -1; }
 CREEL_ENDPOINT="http://127.0.0.1:$admin_port"
-CREEL_ACCESS_KEY_ID="$(read_key access_key_id)"
-CREEL_ACCESS_KEY_SECRET="$(read_key access_key_secret)"
+CREEL_ACCESS_KEY_ID="$(read_key AccessKeyId)"
+CREEL_ACCESS_KEY_SECRET="$(read_key AccessKeySecret)"
 export CREEL_ENDPOINT CREEL_ACCESS_KEY_ID CREEL_ACCESS_KEY_SECRET CREEL_MODEL="$model"
 
 step "the main job, by examples/first_agent.py with the official SDKs (OpenClaw's first start takes 30 to 90 s)"
