@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from alibabacloud_appstream_center20210901 import models as appstream  # noqa: E402
 from alibabacloud_ecd20200930 import models as ecd  # noqa: E402
-from harness import MODEL, OPENCLAW_IMAGE, EchoLlm, Server, free_port, until  # noqa: E402
+from harness import OPENCLAW_IMAGE, EchoLlm, Server, free_port, until  # noqa: E402
 
 CACHE = Path(os.environ.get("CREEL_CACHE") or ("/var/cache/creel" if os.getuid() == 0 else Path.home() / ".cache/creel"))
 ROUNDS = 20
@@ -74,18 +74,22 @@ def bare_start() -> float:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def group(server: Server, name: str) -> str:
+def group(server: Server, name: str, upstream_port: int) -> str:
+    """Groups whose every provider and model differ, so that each binding really changes the agent's configuration."""
     agents = server.agents
     made = agents.create_model_template(
         appstream.CreateModelTemplateRequest(agent_provider="OpenClaw", biz_type=1, name=name)
     ).body.data.model_template_id
     provider = agents.create_model_provider_template(
         appstream.CreateModelProviderTemplateRequest(
-            agent_provider="OpenClaw", biz_type=1, model_template_id=made, provider_name="wuying-credit",
-            provider_type="WuyingCredit", enable_wuying_proxy=True,
+            agent_provider="OpenClaw", biz_type=1, model_template_id=made, provider_name=f"provider-{name}",
+            provider_type="Custom", enable_wuying_proxy=True,
+            config=json.dumps(
+                {"api": "openai-completions", "apiKey": "sk-bench", "baseUrl": f"http://127.0.0.1:{upstream_port}/v1"}
+            ),
         )
     ).body.data.provider_template_id  # fmt: skip
-    item = appstream.BatchCreateLlmTemplatesRequestLlmTemplateItems(llm_code=MODEL, name=name, is_default_model=True)
+    item = appstream.BatchCreateLlmTemplatesRequestLlmTemplateItems(llm_code=f"model-{name}", name=name, is_default_model=True)
     agents.batch_create_llm_templates(
         appstream.BatchCreateLlmTemplatesRequest(
             model_template_id=made, provider_template_id=provider, llm_template_items=[item]
@@ -126,7 +130,7 @@ def main():
                 until("the agent to go", lambda: not server.processes(), 90)
             runtime, seconds = create_and_wait(server, site)
             report("CreateDesktops to agent Running", seconds=round(seconds, 1))
-        groups = [group(server, "one"), group(server, "two")]
+        groups = [group(server, "one", echo.port), group(server, "two", echo.port)]
         times = []
         for round_number in range(ROUNDS + 1):
             request = appstream.ConfigRuntimeModelTemplateRequest(
