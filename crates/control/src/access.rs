@@ -4,7 +4,11 @@ use creel_wire::id::{AccessKeyId, AccountId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::audit::{Decision, Event, Outcome};
 use crate::store::{StoreError, Tx};
+
+/// Most characters of a user agent that are kept.
+const USER_AGENT_CHARS_MAX: usize = 256;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +19,26 @@ pub enum Principal {
     Operator,
 }
 
+/// Where a request came from, and the API version that it asked for; all empty for the operator.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Such as `2020-09-30`.
+    pub version: &'static str,
+    /// The address of the connection's other end, such as `192.0.2.7`: a proxy's where there is one.
+    pub address: String,
+    /// As the client calls itself; printable ASCII, cut to 256 characters.
+    user_agent: String,
+}
+
+impl Origin {
+    /// Of a request with this `User-Agent`.
+    pub fn new(version: &'static str, address: String, user_agent: &str) -> Self {
+        let printable = |c: &char| c.is_ascii_graphic() || *c == ' ';
+        let user_agent = user_agent.chars().filter(printable).take(USER_AGENT_CHARS_MAX).collect();
+        Self { version, address, user_agent }
+    }
+}
+
 /// An authenticated caller and the request it makes.
 #[derive(Debug, Clone)]
 pub struct Actor {
@@ -22,6 +46,7 @@ pub struct Actor {
     pub principal: Principal,
     /// The action of the request, such as `CreateDesktops`.
     pub action: &'static str,
+    pub origin: Origin,
     /// The provider's RequestId; also the id of the audit row.
     pub request_id: String,
     /// The signature's nonce; `None` for the operator.
@@ -52,11 +77,39 @@ impl Actor {
         }
     }
 
+    /// Whose key it is, in the audit log.
+    pub fn principal_name(&self) -> String {
+        match &self.principal {
+            Principal::AccessKey(_) => format!("account:{}", self.account_id),
+            Principal::Operator => "operator".to_owned(),
+        }
+    }
+
+    /// What this request leaves in the audit log if it succeeds.
+    pub fn event(&self, resources: &[&str], now_ms: i64) -> Event {
+        Event {
+            id: self.request_id.clone(),
+            account_id: self.account_id.clone(),
+            principal: self.principal_name(),
+            key_id: self.name().to_owned(),
+            action: self.action.to_owned(),
+            version: self.origin.version.to_owned(),
+            resources: resources.iter().map(|resource| (*resource).to_owned()).collect(),
+            decision: Decision::Allowed,
+            outcome: Outcome::Success,
+            code: String::new(),
+            calls: 1,
+            source_address: self.origin.address.clone(),
+            user_agent: self.origin.user_agent.clone(),
+            at_ms: now_ms,
+        }
+    }
+
     /// Writes the audit row of this request; call it first in the transaction of every change.
     ///
     /// The row carries the nonce under a unique index, so of two equal requests only one can commit.
     pub async fn audit(&self, tx: &mut Tx, resources: &[&str], now_ms: i64) -> Result<(), AccessError> {
-        match tx.insert_audit(self, resources, now_ms).await {
+        match tx.insert_audit(&self.event(resources, now_ms), self.nonce.as_deref()).await {
             Err(StoreError::Unique(_)) => Err(AccessError::NonceUsed),
             other => other.map_err(AccessError::Store),
         }
@@ -98,6 +151,7 @@ impl Actor {
             account_id,
             principal: Principal::Operator,
             action,
+            origin: Origin::default(),
             request_id,
             nonce: None,
             client_token: None,

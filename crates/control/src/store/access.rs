@@ -1,37 +1,10 @@
-//! Audit rows and remembered answers.
+//! Remembered answers.
 
 use creel_wire::id::AccountId;
 
 use super::{StoreError, Tx, params};
-use crate::access::Actor;
 
 impl Tx {
-    /// Inserts the audit row of a request; `Unique` if its nonce or request id was used before.
-    pub(crate) async fn insert_audit(
-        &mut self,
-        actor: &Actor,
-        resources: &[&str],
-        now_ms: i64,
-    ) -> Result<(), StoreError> {
-        let resources = serde_json::to_string(resources)
-            .map_err(|_| StoreError::Corrupt { what: "audit resources".to_owned() })?;
-        self.execute(
-            "INSERT INTO audit (id, account_id, actor, action, resources_json, nonce, at_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            params![
-                &actor.request_id,
-                actor.account_id.as_str(),
-                actor.name(),
-                actor.action,
-                resources,
-                actor.nonce.clone(),
-                now_ms
-            ],
-        )
-        .await?;
-        Ok(())
-    }
-
     /// The request hash and answer remembered for a ClientToken.
     pub(crate) async fn find_replay(
         &mut self,

@@ -7,6 +7,7 @@
 
 mod access;
 mod account;
+mod audit;
 mod batch;
 mod db;
 mod guest;

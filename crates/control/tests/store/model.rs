@@ -1,4 +1,4 @@
-use creel_control::access::{AccessError, Actor, Principal};
+use creel_control::access::{AccessError, Actor, Origin, Principal};
 use creel_control::model::{
     AgentPlatform, CreatedModels, Field, GroupAgent, GroupChange, GroupFilter, ModelError, ModelFilter,
     Models, NewGroup, NewModel, NewModels, NewProvider, ProviderApi, ProviderType, RefScope, SystemModelSeed,
@@ -30,6 +30,7 @@ pub(crate) fn actor_of(t: &TestStore, account_id: &str, action: &'static str) ->
         account_id: account(account_id),
         principal: Principal::AccessKey(AccessKeyId::parse("LTAItest").unwrap()),
         action,
+        origin: Origin::default(),
         request_id: t.ids.request_id(),
         nonce: Some(t.ids.request_id()),
         client_token: None,

@@ -1,4 +1,4 @@
-use creel_control::access::{AccessError, Actor, Principal};
+use creel_control::access::{AccessError, Actor, Origin, Principal};
 use creel_control::account::Accounts;
 use creel_control::office_site::{OfficeSiteAttributes, OfficeSites};
 use creel_control::page::PageNumber;
@@ -23,6 +23,7 @@ pub(super) fn actor(t: &TestStore, account: &AccountId, action: &'static str, to
         account_id: account.clone(),
         principal: Principal::AccessKey(AccessKeyId::parse("LTAItest").unwrap()),
         action,
+        origin: Origin::default(),
         request_id: t.ids.request_id(),
         nonce: Some(t.ids.request_id()),
         client_token: token.map(str::to_owned),

@@ -1,7 +1,7 @@
 //! Accepts connections and serves HTTP/1.1 and HTTP/2 on them until the process is told to stop.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -32,6 +32,10 @@ const FIRST_REQUEST_DEADLINE: Duration = Duration::from_secs(15);
 const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 const HTTP2_STREAMS_MAX: u32 = 256;
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// The other end of a connection, as an extension of each request on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PeerAddress(pub(crate) IpAddr);
 
 /// A bound port.
 #[derive(Debug)]
@@ -92,8 +96,8 @@ where
     let tls = listener.tls.map(TlsAcceptor::from);
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        let stream = match listener.tcp.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.tcp.accept().await {
+            Ok((stream, peer)) => (stream, PeerAddress(peer.ip())),
             Err(error) => {
                 tracing::warn!(error = %error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -102,7 +106,7 @@ where
         };
         let (service, tls, ids, stop) = (service.clone(), tls.clone(), ids.clone(), tasks.cancelled());
         tasks.spawn(name, async move {
-            serve_stream(stream, tls, service, ids, stop).await;
+            serve_stream(stream, peer, tls, service, ids, stop).await;
             drop(place);
         });
     }
@@ -110,6 +114,7 @@ where
 
 async fn serve_stream<S>(
     stream: TcpStream,
+    peer: PeerAddress,
     tls: Option<TlsAcceptor>,
     service: S,
     ids: IdGen,
@@ -122,13 +127,13 @@ async fn serve_stream<S>(
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let Some(tls) = tls else { return serve_http(stream, service, ids, stop).await };
+    let Some(tls) = tls else { return serve_http(stream, peer, service, ids, stop).await };
     if let Ok(Ok(stream)) = tokio::time::timeout(TLS_DEADLINE, tls.accept(stream)).await {
-        serve_http(stream, service, ids, stop).await;
+        serve_http(stream, peer, service, ids, stop).await;
     }
 }
 
-async fn serve_http<S, I>(stream: I, service: S, ids: IdGen, stop: CancellationToken)
+async fn serve_http<S, I>(stream: I, peer: PeerAddress, service: S, ids: IdGen, stop: CancellationToken)
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send,
@@ -147,8 +152,9 @@ where
         .keep_alive_interval(HTTP2_PING_INTERVAL);
     let io = TokioIo::new(Refusals::new(WriteStall::new(stream, WRITE_STALL_MAX), ids));
     let asked = AtomicBool::new(false);
-    let service = service_fn(|request| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(peer);
         service.call(request)
     });
     let connection = builder.serve_connection_with_upgrades(io, service);

@@ -13,7 +13,7 @@ use std::panic::AssertUnwindSafe;
 
 use axum::body::Body;
 use bytes::Bytes;
-use creel_control::access::{Actor, Principal};
+use creel_control::access::{Actor, Origin, Principal};
 use creel_control::account::AccountError;
 use creel_wire::error::{ApiError, ErrorCode};
 use creel_wire::params::Params;
@@ -23,7 +23,7 @@ use hyper::body::Incoming;
 use sha2::{Digest, Sha256};
 
 use crate::app::App;
-use crate::http::{BodyError, Outcome, QUERY_BYTES_MAX, read_body};
+use crate::http::{BodyError, Outcome, PeerAddress, QUERY_BYTES_MAX, read_body};
 use crate::ops::{self, HANDLER_DEADLINE, Operation};
 use authenticate::{Caller, authenticate};
 pub(crate) use nonces::Nonces;
@@ -102,12 +102,20 @@ async fn dispatch(
         account_id: caller.key.account_id.clone(),
         principal: Principal::AccessKey(caller.key.id.clone()),
         action: operation.spec.action,
+        origin: origin(&request, operation.spec.version),
         request_id: request_id.to_owned(),
         nonce: Some(caller.nonce),
         client_token: client_token(operation, &params),
         request_hash: request_hash(&params),
     };
     run(app, operation, actor, &params).await
+}
+
+/// What the audit log keeps of where a request came from. Forwarding headers are not believed: anybody can send them.
+fn origin(request: &WholeRequest, version: &'static str) -> Origin {
+    let address = request.head.extensions.get::<PeerAddress>().map(|peer| peer.0.to_canonical().to_string());
+    let user_agent = request.head.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    Origin::new(version, address.unwrap_or_default(), user_agent.unwrap_or_default())
 }
 
 async fn read(request: Request<Incoming>) -> Result<WholeRequest, ApiError> {

@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod audit;
 mod command_line;
 mod connections;
 mod credit;
