@@ -104,7 +104,8 @@ static TEXTS: LazyLock<Vec<Text>> = LazyLock::new(|| {
         &["target", ".git", "node_modules", "demo-data", "dist", "__pycache__", ".pytest_cache"];
     let entries = walkdir::WalkDir::new(&*ROOT).sort_by_file_name().into_iter().filter_entry(|entry| {
         let name = entry.file_name().to_string_lossy();
-        !(entry.file_type().is_dir() && SKIPPED.contains(&name.as_ref()))
+        // In a worktree `.git` is a file that says where the repository is.
+        !((entry.file_type().is_dir() || name == ".git") && SKIPPED.contains(&name.as_ref()))
     });
     entries
         .filter_map(Result::ok)
