@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use creel_wire::guest::AgentProvider;
+use creel_wire::words;
 
 /// A text that is none of the words of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +54,7 @@ impl FromStr for GroupAgent {
 
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
         let all = [GroupAgent::OpenClaw, GroupAgent::HermesAgent, GroupAgent::Common];
-        find(&all, Self::as_str, text, "OpenClaw, HermesAgent, Common")
+        find(&all, Self::as_str, words::agent_provider(text).unwrap_or(text), "OpenClaw, HermesAgent, Common")
     }
 }
 
@@ -81,7 +82,8 @@ impl FromStr for AgentPlatform {
 
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
         let all = [AgentPlatform::Enterprise, AgentPlatform::EnterpriseJvs, AgentPlatform::Common];
-        find(&all, Self::as_str, text, "ENTERPRISE, ENTERPRISE_JVS, COMMON")
+        let word = words::agent_platform(text).unwrap_or(text);
+        find(&all, Self::as_str, word, "ENTERPRISE, ENTERPRISE_JVS, COMMON")
     }
 }
 

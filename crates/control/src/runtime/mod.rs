@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use creel_wire::guest::AgentProvider;
 use creel_wire::id::{AccountId, JvsId, ModelGroupId, OfficeSiteId, ResourceGroupId, RuntimeId};
+use creel_wire::words;
 use serde::{Deserialize, Serialize};
 
 pub use create::{AssignMode, CreateRuntimes, RuntimeBatch};
@@ -105,8 +106,9 @@ pub fn provider_word(provider: AgentProvider) -> &'static str {
     }
 }
 
-/// The agent provider of a word.
+/// The agent provider that a word names, in any of its spellings.
 pub fn provider_from_word(word: &str) -> Option<AgentProvider> {
+    let word = words::agent_provider(word)?;
     [AgentProvider::OpenClaw, AgentProvider::HermesAgent].into_iter().find(|p| provider_word(*p) == word)
 }
 

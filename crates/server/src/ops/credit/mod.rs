@@ -6,6 +6,7 @@ pub(crate) mod set_agent_credit_quota;
 
 use creel_control::ledger::{AgentKind, LedgerError};
 use creel_wire::error::{ApiError, ErrorCode};
+use creel_wire::words::AgentName;
 
 pub(crate) fn api_error(error: LedgerError) -> ApiError {
     match error {
@@ -24,15 +25,15 @@ pub(crate) fn api_error(error: LedgerError) -> ApiError {
     }
 }
 
-/// The kind of agent that an AgentType names, in either of the spellings that the provider's documents use. `None`
-/// where none is named.
+/// The kind of agent that an AgentType names, in any of its spellings. `None` where none is named.
 pub(crate) fn agent_kind(agent_type: Option<&str>) -> Result<Option<AgentKind>, ApiError> {
-    match agent_type {
-        None => Ok(None),
-        Some("JVS_CLAW" | "JVSClaw") => Ok(Some(AgentKind::Jvs)),
-        Some("OPEN_CLAW" | "OpenClaw") => Ok(Some(AgentKind::OpenClaw)),
-        Some("CREDIT_PACKAGE" | "JVS_COPILOT" | "JVSCopilot") => Ok(Some(AgentKind::Absent)),
-        Some(_) => Err(ApiError::invalid(
+    let Some(agent_type) = agent_type else { return Ok(None) };
+    match AgentName::find(agent_type) {
+        // A Hermes Agent has a `jvs-…` id, as a JVS Computer has.
+        Some(AgentName::JvsComputer | AgentName::HermesAgent) => Ok(Some(AgentKind::Jvs)),
+        Some(AgentName::OpenClaw) => Ok(Some(AgentKind::OpenClaw)),
+        Some(AgentName::CreditPackage | AgentName::JvsCopilot) => Ok(Some(AgentKind::Absent)),
+        Some(AgentName::Common) | None => Err(ApiError::invalid(
             "AgentType",
             "AgentType must be JVS_CLAW, OPEN_CLAW, JVS_COPILOT or CREDIT_PACKAGE.",
         )),

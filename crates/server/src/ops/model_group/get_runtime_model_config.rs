@@ -3,7 +3,7 @@
 use creel_control::access::Actor;
 use creel_control::ledger::PriceList;
 use creel_control::model::{EffectiveModels, EffectiveProvider, Model, ModelError};
-use creel_control::runtime::provider_word;
+use creel_control::runtime::provider_from_word;
 use creel_wire::error::ApiError;
 use creel_wire::ops::model_group::get_runtime_model_config::{
     Data, DataModelProviderList, DataModelProviderListLlmInfoList,
@@ -19,7 +19,7 @@ use crate::ops::model::{modalities, prices};
 pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
     let models =
         app.models.effective_models(&actor.account_id, &input.runtime_id).await.map_err(api_error)?;
-    if provider_word(models.agent) != input.agent_provider {
+    if provider_from_word(&input.agent_provider) != Some(models.agent) {
         // A runtime of this id with this agent does not exist.
         return Err(api_error(ModelError::RuntimeNotFound(input.runtime_id)));
     }

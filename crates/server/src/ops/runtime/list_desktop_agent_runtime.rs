@@ -7,6 +7,7 @@ use creel_wire::error::ApiError;
 use creel_wire::ops::runtime::list_desktop_agent_runtime::{
     Data, DataAgentImInfo, DataAgentInstanceInfoList, Input, Output,
 };
+use creel_wire::words;
 
 use super::agent_status_word;
 use crate::app::App;
@@ -18,7 +19,7 @@ const PAGE_SIZE_MAX: i64 = 1_000;
 pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
     let page = PageNumber::new(input.page_number, input.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
         .map_err(|error| page_error(&error, "PageSize"))?;
-    let filter = filter(input);
+    let filter = filter(input)?;
     let (views, total) =
         app.runtimes.list(&actor.account_id, &filter, page).await.map_err(super::api_error)?;
     Ok(Output {
@@ -29,12 +30,25 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
     })
 }
 
-/// The single value wins over the list, as in the lists of model groups.
-fn single_or_list(single: Option<String>, list: Vec<String>) -> Vec<String> {
-    single.map_or(list, |single| vec![single])
+/// Words of a filter as they are stored. The single value wins over the list, as in the lists of model groups.
+fn known(
+    parameter: &str,
+    single: Option<String>,
+    list: Vec<String>,
+    find: fn(&str) -> Option<&'static str>,
+) -> Result<Vec<String>, ApiError> {
+    let given = single.filter(|single| !single.is_empty()).map_or(list, |single| vec![single]);
+    let found = given.iter().map(|text| match find(text) {
+        Some(word) => Ok(word.to_owned()),
+        None => Err(ApiError::invalid(
+            parameter,
+            format!("The parameter {parameter} has the unknown value {text:?}."),
+        )),
+    });
+    found.collect()
 }
 
-fn filter(input: Input) -> RuntimeFilter {
+fn filter(input: Input) -> Result<RuntimeFilter, ApiError> {
     // No channel is configured, nobody is online in a chat client, no runtime hibernates, every agent was deployed
     // by the administrator, and drift is not measured: a filter for another value finds nothing.
     let nothing = input.channel_configure == Some(true)
@@ -44,7 +58,7 @@ fn filter(input: Input) -> RuntimeFilter {
         || (input.include_risk_info == Some(true) && input.has_risk == Some(true));
     let mut ids = input.desktop_ids;
     ids.extend(input.resource_ids);
-    RuntimeFilter {
+    Ok(RuntimeFilter {
         ids,
         region_id: input.biz_region_id,
         names: input.desktop_names,
@@ -52,8 +66,18 @@ fn filter(input: Input) -> RuntimeFilter {
         sandbox_statuses: input.desktop_statuses,
         office_site_id: input.office_site_id,
         resource_group_id: input.resource_group_id,
-        agent_providers: single_or_list(input.agent_provider, input.agent_provider_list),
-        agent_platforms: single_or_list(input.agent_platform, input.agent_platform_list),
+        agent_providers: known(
+            "AgentProvider",
+            input.agent_provider,
+            input.agent_provider_list,
+            words::agent_provider,
+        )?,
+        agent_platforms: known(
+            "AgentPlatform",
+            input.agent_platform,
+            input.agent_platform_list,
+            words::agent_platform,
+        )?,
         agent_statuses: input.agent_instance_statuses,
         agent_versions: input.agent_instance_versions,
         has_user: input.has_auth_user,
@@ -62,7 +86,7 @@ fn filter(input: Input) -> RuntimeFilter {
         model_group_id: input.model_template_id,
         nothing,
         ..RuntimeFilter::default()
-    }
+    })
 }
 
 fn shown(view: RuntimeView) -> Data {
