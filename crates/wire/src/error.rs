@@ -73,6 +73,7 @@ codes! {
     QUOTA_EXCEEDED = "QuotaExceeded", 400;
     MODEL_GROUP_NOT_FOUND = "ModelTemplate.NotFound", 404;
     MODEL_GROUP_NAME_TAKEN = "ModelTemplate.NameDuplicate", 400;
+    MODEL_GROUP_IN_USE = "ModelTemplate.InUse", 400;
     PROVIDER_NOT_FOUND = "ModelProviderTemplate.NotFound", 404;
     PROVIDER_NAME_TAKEN = "ModelProviderTemplate.NameDuplicate", 400;
     MODEL_NOT_FOUND = "LlmTemplate.NotFound", 404;

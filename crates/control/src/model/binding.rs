@@ -66,7 +66,9 @@ impl Models {
         wish: Wish,
     ) -> Result<Vec<BoundRuntime>, ModelError> {
         let now_ms = self.store.clock().now_ms();
-        self.store
+        let group = group_id.clone();
+        let changed = self
+            .store
             .write(move |tx| {
                 Box::pin(async move {
                     let mut resources = vec![group_id.as_str()];
@@ -93,7 +95,12 @@ impl Models {
                     Ok(outcomes)
                 })
             })
-            .await
+            .await;
+        match changed {
+            // It was deleted since it was read.
+            Err(ModelError::Store(StoreError::ForeignKey(_))) => Err(ModelError::no_group(&group)),
+            other => other,
+        }
     }
 }
 

@@ -66,20 +66,29 @@ impl ProviderConfig {
             return wrong("must hold api, apiKey and baseUrl, each a text");
         };
         let api_key = Secret::new(key);
-        let Ok(api) = api.parse::<ProviderApi>() else {
-            return wrong("must have the api openai-completions, the only one that is supported so far");
-        };
-        check_key(api_key.expose())?;
+        let api = check_api(&api)?;
+        check_key(&api_key)?;
         Ok(Self { api, base_url: check_base_url(&url)?, api_key })
     }
 
     /// The configuration without its key, as it is stored.
     pub fn to_json(&self) -> String {
-        json!({ "api": self.api.as_str(), "baseUrl": self.base_url }).to_string()
+        keyless_json(self.api, &self.base_url)
     }
 }
 
-fn check_key(key: &str) -> Result<(), ConfigError> {
+/// A provider's configuration without its key.
+pub(super) fn keyless_json(api: ProviderApi, base_url: &str) -> String {
+    json!({ "api": api.as_str(), "baseUrl": base_url }).to_string()
+}
+
+pub(super) fn check_api(api: &str) -> Result<ProviderApi, ConfigError> {
+    let known = api.parse();
+    known.or_else(|_| wrong("must have the api openai-completions, the only one that is supported so far"))
+}
+
+pub(super) fn check_key(key: &Secret) -> Result<(), ConfigError> {
+    let key = key.expose();
     let printable = key.bytes().all(|byte| byte.is_ascii_graphic());
     if key.is_empty() || key.len() > KEY_BYTES_MAX || !printable {
         return wrong(format!(

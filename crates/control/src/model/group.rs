@@ -198,8 +198,7 @@ impl Models {
 async fn changed(tx: &mut Tx, before: &ModelGroup, change: GroupChange) -> Result<ModelGroup, ModelError> {
     let mut after = before.clone();
     if let Some(text) = &change.config {
-        let default = config::parse_default(text, before.agent)
-            .map_err(|problem| ModelError::invalid(Field::Config, problem.0))?;
+        let default = config::parse_default(text, before.agent)?;
         let found = tx.find_model_id(&before.id, &default.provider, &default.code).await?;
         let Some(id) = found else {
             let problem = format!("names {}/{}, which is not in the group", default.provider, default.code);

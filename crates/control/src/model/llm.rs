@@ -11,7 +11,7 @@ use super::{CODE_BYTES_MAX, Field, MODELS_MAX, ModelError, Models, check_descrip
 use crate::access::Actor;
 use crate::id_gen::IdGen;
 use crate::page::{Page, PageNumber};
-use crate::store::{Topic, Tx};
+use crate::store::{StoreError, Topic, Tx};
 
 /// Models in one request.
 const BATCH_MAX: usize = 200;
@@ -260,7 +260,11 @@ async fn insert_models(
     }
     let created: Vec<ModelId> = models.iter().map(|model| model.id.clone()).collect();
     if !models.is_empty() {
-        tx.insert_models(models).await?;
+        match tx.insert_models(models).await {
+            // It was deleted since it was read.
+            Err(StoreError::ForeignKey(_)) => return Err(ModelError::no_provider(&provider.id)),
+            other => other?,
+        }
         tx.update_model_group(&group).await?;
         tx.raise(Topic::Guest).await?;
         tx.raise(Topic::Directory).await?;

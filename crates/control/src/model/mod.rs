@@ -8,10 +8,13 @@
 mod binding;
 pub mod config;
 mod effective;
+mod endpoints;
 mod group;
 mod kinds;
 mod llm;
 mod provider;
+mod provider_change;
+mod remove;
 mod system;
 
 use std::sync::Arc;
@@ -28,12 +31,14 @@ pub use effective::{
     EffectiveProvider, SealedKey, applied_marker,
 };
 pub(crate) use effective::{RoutedProvider, RuntimeModels};
+pub use endpoints::{EndpointApi, KnownEndpoint, KnownProvider, known_providers};
 pub use group::{GroupChange, GroupFilter, GroupView, ModelGroup, NewGroup};
 pub use kinds::{
     AgentPlatform, GroupAgent, GroupSource, KeyHolder, ProviderApi, ProviderType, RefScope, UnknownWord,
 };
 pub use llm::{CreatedModels, Model, ModelFilter, ModelView, NewModel, NewModels, SkippedModel};
-pub use provider::{NewProvider, Provider, ProviderView};
+pub use provider::{NewProvider, Provider, ProviderFilter, ProviderView};
+pub use provider_change::{ProviderChange, ProviderConfigChange};
 pub(crate) use system::SystemModel;
 pub use system::{SystemModelSeed, SystemProvider, SystemProviderSeed};
 
@@ -78,6 +83,10 @@ pub enum ModelError {
     GroupNotFound(String),
     #[error("no model provider {0} in this account")]
     ProviderNotFound(String),
+    #[error("no model {0} in this account")]
+    ModelNotFound(String),
+    #[error("runtimes or resource groups use model group {0}")]
+    GroupInUse(String),
     #[error("no runtime {0} in this account")]
     RuntimeNotFound(String),
     #[error("the group has a provider named {0}")]
@@ -98,6 +107,12 @@ pub enum ModelError {
     Secrets(#[from] SecretsError),
     #[error("reading or writing models")]
     Store(#[from] StoreError),
+}
+
+impl From<config::ConfigError> for ModelError {
+    fn from(problem: config::ConfigError) -> Self {
+        ModelError::invalid(Field::Config, problem.0)
+    }
 }
 
 impl ModelError {

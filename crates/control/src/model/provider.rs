@@ -5,11 +5,13 @@ use creel_wire::secret::Secret;
 use serde_json::json;
 
 use super::config::{ProviderConfig, mask_key};
-use super::kinds::{GroupAgent, ProviderApi, ProviderType};
+use super::group::ModelGroup;
+use super::kinds::{AgentPlatform, GroupAgent, ProviderApi, ProviderType};
 use super::{
     Field, ModelError, Models, PROVIDER_NAME_BYTES_MAX, PROVIDERS_MAX, check_description, check_name,
 };
 use crate::access::Actor;
+use crate::page::{Page, PageNumber};
 use crate::store::{StoreError, Topic, Tx};
 
 /// The only name a provider of the operator's credits may have; also the name of the system provider.
@@ -58,6 +60,17 @@ pub struct NewProvider {
     pub config: Option<Secret>,
     /// `None` is true.
     pub proxied: Option<bool>,
+}
+
+/// Which providers to list. An empty list and `None` do not restrict.
+#[derive(Debug, Clone)]
+pub struct ProviderFilter {
+    /// Of groups for this program.
+    pub agent: GroupAgent,
+    pub platform: Option<AgentPlatform>,
+    pub group_id: Option<String>,
+    pub provider_name: Option<String>,
+    pub ids: Vec<String>,
 }
 
 /// A provider as it is shown.
@@ -142,6 +155,21 @@ impl Models {
         Ok(ProviderView { provider, config })
     }
 
+    /// One page of providers, oldest first, their keys masked; and how many match in all.
+    pub async fn list_providers(
+        &self,
+        account_id: &AccountId,
+        filter: &ProviderFilter,
+        page: PageNumber,
+    ) -> Result<Page<ProviderView>, ModelError> {
+        let found = self.store.list_model_providers(account_id, filter, page).await?;
+        let views = found.items.into_iter().map(|provider| {
+            let config = self.shown_config(&provider)?;
+            Ok(ProviderView { provider, config })
+        });
+        Ok(Page { items: views.collect::<Result<_, ModelError>>()?, total: found.total, next: None })
+    }
+
     /// The operator's address is not shown: callers have no use for it, and it may lie in the operator's network.
     fn shown_config(&self, provider: &Provider) -> Result<String, ModelError> {
         let Some(sealed) = &provider.api_key_sealed else {
@@ -194,14 +222,27 @@ impl Models {
             let problem = "is required for the ProviderType Managed and Custom";
             return Err(ModelError::invalid(Field::Config, problem));
         };
-        let config = ProviderConfig::parse(&config)
-            .map_err(|problem| ModelError::invalid(Field::Config, problem.0))?;
+        let config = ProviderConfig::parse(&config)?;
         provider.api_key_sealed = Some(self.sealer.seal(&key_context(&provider.id), &config.api_key)?);
         provider.config_json = config.to_json();
         provider.api = config.api;
         provider.base_url = config.base_url;
         Ok(provider)
     }
+}
+
+/// A provider and its group, held against other changes until the end of the transaction.
+pub(super) async fn lock_provider(
+    tx: &mut Tx,
+    account_id: &AccountId,
+    id: &ProviderId,
+) -> Result<(Provider, ModelGroup), ModelError> {
+    let absent = || ModelError::no_provider(id);
+    let found = tx.find_model_provider(account_id, id).await?.ok_or_else(absent)?;
+    let group = tx.lock_model_group(account_id, &found.group_id).await?.ok_or_else(absent)?;
+    // Read again: it may have changed while this waited for the group.
+    let provider = tx.find_model_provider(account_id, id).await?.ok_or_else(absent)?;
+    Ok((provider, group))
 }
 
 async fn insert_provider(tx: &mut Tx, provider: &Provider, agent: GroupAgent) -> Result<(), ModelError> {

@@ -4,7 +4,7 @@ use creel_wire::secret::Secret;
 
 use super::config::check_base_url;
 use super::kinds::ProviderApi;
-use super::{Field, ModelError, Models};
+use super::{ModelError, Models};
 use crate::access::Actor;
 use crate::store::Topic;
 
@@ -78,8 +78,7 @@ impl Models {
     ) -> Result<(), ModelError> {
         let mut changed = Vec::new();
         for mut seed in seeds {
-            seed.base_url = check_base_url(&seed.base_url)
-                .map_err(|problem| ModelError::invalid(Field::Config, problem.0))?;
+            seed.base_url = check_base_url(&seed.base_url)?;
             if !self.is_seeded(&seed).await? {
                 let context = key_context(&seed.name);
                 let sealed = seed.api_key.as_ref().map(|key| self.sealer.seal(&context, key)).transpose()?;

@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::tasks::Tasks;
 pub use db::{Db, DbUrl};
 pub(crate) use ledger::{AgentRow, EntryFilter};
-pub use model::{group_list_statement, model_list_statement};
+pub use model::{group_list_statement, model_list_statement, provider_list_statement};
 pub(crate) use reconcile::Claim;
 pub use row::{Row, Value, params};
 pub use topics::{Topic, Topics};

@@ -12,6 +12,7 @@ mod account;
 mod guest;
 mod ledger;
 mod model;
+mod model_change;
 mod model_effective;
 mod runtime;
 mod transactions;

@@ -468,7 +468,7 @@ both_databases! {
 }
 
 /// The plan reads no table from end to end. PostgreSQL is told to avoid that where it can: its tables are empty here.
-async fn assert_indexed(t: &TestStore, statement: sea_query::SelectStatement, table: &str) {
+pub(crate) async fn assert_indexed(t: &TestStore, statement: sea_query::SelectStatement, table: &str) {
     if t.store.db().is_postgres() {
         let sql = format!("EXPLAIN {}", statement.to_string(sea_query::PostgresQueryBuilder));
         let plan: Result<String, StoreError> = t

@@ -13,7 +13,7 @@ use super::model::{
 };
 
 /// A runtime with this program, and a virtual key whose hash is `hash-<id>`.
-async fn runtime(
+pub(crate) async fn runtime(
     t: &TestStore,
     account_id: &'static str,
     id: &'static str,
@@ -45,7 +45,7 @@ async fn runtime(
     made.unwrap();
 }
 
-async fn bind(t: &TestStore, group_id: &ModelGroupId, names: &[&str]) -> Vec<BindOutcome> {
+pub(crate) async fn bind(t: &TestStore, group_id: &ModelGroupId, names: &[&str]) -> Vec<BindOutcome> {
     let names = names.iter().map(|name| (*name).to_owned()).collect();
     let bound = models(t)
         .bind_runtimes(actor(t, "ConfigRuntimeModelTemplate"), group_id.clone(), names)

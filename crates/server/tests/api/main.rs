@@ -17,4 +17,5 @@ mod harness;
 mod limits;
 mod model;
 mod model_calls;
+mod model_change;
 mod requests;

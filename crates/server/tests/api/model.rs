@@ -12,17 +12,17 @@ async fn call(api: &Api, action: &str, params: &[(&str, &str)]) -> Answer {
     api.call(VERSION, action, params).await
 }
 
-async fn create_group(api: &Api, name: &str) -> String {
+pub(crate) async fn create_group(api: &Api, name: &str) -> String {
     let params = [("AgentProvider", "OpenClaw"), ("BizType", "1"), ("Name", name)];
     let body = call(api, "CreateModelTemplate", &params).await.ok();
     body["Data"]["ModelTemplateId"].as_str().unwrap().to_owned()
 }
 
-fn config(api: &str) -> String {
+pub(crate) fn config(api: &str) -> String {
     json!({ "api": api, "apiKey": KEY, "baseUrl": "https://host/v1" }).to_string()
 }
 
-async fn create_provider(api: &Api, group: &str, name: &str, more: &[(&str, &str)]) -> Answer {
+pub(crate) async fn create_provider(api: &Api, group: &str, name: &str, more: &[(&str, &str)]) -> Answer {
     let mut params = vec![
         ("AgentProvider", "OpenClaw"),
         ("BizType", "1"),
@@ -33,7 +33,7 @@ async fn create_provider(api: &Api, group: &str, name: &str, more: &[(&str, &str
     call(api, "CreateModelProviderTemplate", &params).await
 }
 
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 

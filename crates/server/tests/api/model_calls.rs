@@ -8,6 +8,7 @@ use creel::config::{Config, DriverKind};
 use creel::serve::Server;
 use creel_control::clock::{Clock, SystemClock};
 use creel_control::id_gen::IdGen;
+use creel_testkit::TestStore;
 use creel_wire::id::AccessKeyId;
 use creel_wire::secret::Secret;
 use creel_wire::sign::{Acs3Call, sign_acs3};
@@ -86,6 +87,11 @@ impl Api {
     /// With the default configuration.
     pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
+    }
+
+    /// With the default configuration, over the database of a test that runs on both.
+    pub(crate) async fn over(t: &TestStore) -> Self {
+        Self::start_with(|config| config.database = Some(t.url.clone())).await
     }
 
     /// A call of the root account, its parameters in the body.

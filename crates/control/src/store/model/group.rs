@@ -236,6 +236,30 @@ impl Tx {
         Ok(())
     }
 
+    /// Deletes a group with its providers and models; `ForeignKey` while a runtime or a resource group uses it.
+    pub(crate) async fn delete_model_group(&mut self, id: &ModelGroupId) -> Result<(), StoreError> {
+        for sql in [
+            "DELETE FROM model WHERE group_id = $1",
+            "DELETE FROM model_provider WHERE group_id = $1",
+            "DELETE FROM model_group WHERE id = $1",
+        ] {
+            self.execute(sql, params![id.as_str()]).await?;
+        }
+        Ok(())
+    }
+
+    /// The next revision of a group, without its default model if that is gone.
+    pub(crate) async fn forget_lost_default(&mut self, id: &ModelGroupId) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE model_group SET revision = revision + 1, default_model_id =
+                 (SELECT model.id FROM model WHERE model.id = model_group.default_model_id)
+             WHERE id = $1",
+            params![id.as_str()],
+        )
+        .await?;
+        Ok(())
+    }
+
     /// The model of a group that agents name `<provider>/<code>`.
     pub(crate) async fn find_model_id(
         &mut self,

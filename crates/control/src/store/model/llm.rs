@@ -1,4 +1,4 @@
-use creel_wire::id::{AccountId, ModelGroupId, ProviderId};
+use creel_wire::id::{AccountId, ModelGroupId, ModelId, ProviderId};
 use sea_query::{Expr, ExprTrait, JoinType, Order, Query, SelectStatement};
 
 use super::super::{Row, Store, StoreError, Tx, params};
@@ -143,6 +143,25 @@ impl Tx {
             )
             .await?;
         rows.iter().map(|row| row.text("code")).collect()
+    }
+
+    pub(crate) async fn find_group_of_model(
+        &mut self,
+        account_id: &AccountId,
+        id: &ModelId,
+    ) -> Result<Option<ModelGroupId>, StoreError> {
+        let row = self
+            .fetch_optional(
+                "SELECT group_id FROM model WHERE id = $1 AND account_id = $2",
+                params![id.as_str(), account_id.as_str()],
+            )
+            .await?;
+        row.map(|row| row.parse("group_id")).transpose()
+    }
+
+    /// False if there is no such model.
+    pub(crate) async fn delete_model(&mut self, id: &ModelId) -> Result<bool, StoreError> {
+        Ok(self.execute("DELETE FROM model WHERE id = $1", params![id.as_str()]).await? > 0)
     }
 
     pub(crate) async fn insert_models(&mut self, models: Vec<Model>) -> Result<(), StoreError> {

@@ -10,6 +10,7 @@ use sea_query::{Expr, ExprTrait, Func, LikeExpr, SimpleExpr};
 
 pub use group::group_list_statement;
 pub use llm::model_list_statement;
+pub use provider::provider_list_statement;
 
 /// `part` somewhere in `column`, in any case of ASCII letters.
 fn contains(table: &'static str, column: &'static str, part: &str) -> SimpleExpr {

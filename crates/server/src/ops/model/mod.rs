@@ -1,6 +1,7 @@
 //! Models of providers (LLM templates, in the provider's words).
 
 pub(crate) mod batch_create_llm_templates;
+pub(crate) mod delete_llm_template;
 pub(crate) mod list_llm_templates;
 
 pub(crate) mod prices;

@@ -2,6 +2,7 @@
 
 pub(crate) mod config_runtime_model_template;
 pub(crate) mod create_model_template;
+pub(crate) mod delete_model_template;
 pub(crate) mod get_runtime_model_config;
 pub(crate) mod list_model_templates;
 pub(crate) mod remove_runtime_model_template;
@@ -128,6 +129,13 @@ pub(crate) fn api_error(error: ModelError) -> ApiError {
         E::ProviderNotFound(_) => {
             ApiError::new(ErrorCode::PROVIDER_NOT_FOUND, "The model provider is not found.")
         }
+        E::ModelNotFound(_) => ApiError::new(ErrorCode::MODEL_NOT_FOUND, "The model is not found."),
+        E::GroupInUse(_) => ApiError::new(
+            ErrorCode::MODEL_GROUP_IN_USE,
+            "Runtimes or resource groups use the model group. Take it away from them first, with \
+             RemoveRuntimeModelTemplate and RemoveResourceGroupModelTemplate. ListDesktopAgentRuntime with \
+             ModelTemplateId and ListModelTemplateResourceGroup show them.",
+        ),
         E::RuntimeNotFound(_) => ApiError::new(ErrorCode::RUNTIME_NOT_FOUND, "The runtime is not found."),
         E::ProviderNameTaken(name) => ApiError::new(
             ErrorCode::PROVIDER_NAME_TAKEN,

@@ -1,17 +1,15 @@
 //! GetModelProviderTemplate: a provider, its key masked.
 
 use creel_control::access::Actor;
-use creel_control::model::ModelError;
 use creel_wire::error::ApiError;
-use creel_wire::id::ProviderId;
 use creel_wire::ops::model_provider::get_model_provider_template::{Data, Input, Output};
 
+use super::provider_id;
 use crate::app::App;
 use crate::ops::model_group::api_error;
 
 pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
-    let text = input.provider_template_id;
-    let id = ProviderId::parse(&text).map_err(|_| api_error(ModelError::ProviderNotFound(text)))?;
+    let id = provider_id(input.provider_template_id)?;
     let view = app.models.get_provider(&actor.account_id, &id).await.map_err(api_error)?;
     let provider = view.provider;
     Ok(Output {
