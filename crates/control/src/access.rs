@@ -1,6 +1,6 @@
 //! Who asks, and what every change leaves behind: an audit row, a used nonce, a remembered answer.
 
-use creel_wire::id::{AccessKeyId, AccountId};
+use creel_wire::id::{AccessKeyId, AccountId, EndUserId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -44,6 +44,8 @@ impl Origin {
 pub struct Actor {
     pub account_id: AccountId,
     pub principal: Principal,
+    /// Set where the caller is an end user: it then sees only runtimes that it is entitled to.
+    pub end_user: Option<EndUserId>,
     /// The action of the request, such as `CreateDesktops`.
     pub action: &'static str,
     pub origin: Origin,
@@ -150,6 +152,7 @@ impl Actor {
         Self {
             account_id,
             principal: Principal::Operator,
+            end_user: None,
             action,
             origin: Origin::default(),
             request_id,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use creel_wire::id::{
     AccessKeyId, AccountId, CallId, CreditPackId, InvocationId, JvsId, ModelGroupId, ModelId, OfficeSiteId,
-    ProviderId, RuntimeId, VirtualKeyId,
+    ProviderId, ResourceGroupId, RuntimeId, VirtualKeyId,
 };
 
 use crate::clock::Clock;
@@ -44,6 +44,8 @@ impl IdGen {
         provider -> ProviderId;
         /// `llmt-…`
         model -> ModelId;
+        /// `rg-…`
+        resource_group -> ResourceGroupId;
         /// `crp-…`
         credit_pack -> CreditPackId;
         /// `inv-…`

@@ -18,6 +18,7 @@ pub mod model;
 pub mod office_site;
 pub mod page;
 pub mod reconcile;
+pub mod resource_group;
 pub mod runtime;
 pub mod secrets;
 pub mod store;

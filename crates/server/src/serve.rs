@@ -17,6 +17,7 @@ use creel_control::message::Messages;
 use creel_control::model::ModelError;
 use creel_control::model::Models;
 use creel_control::office_site::OfficeSites;
+use creel_control::resource_group::ResourceGroups;
 use creel_control::runtime::Runtimes;
 use creel_control::store::{DbUrl, Store, StoreError};
 use creel_control::tasks::Tasks;
@@ -112,6 +113,7 @@ impl Server {
             config,
             clock,
             office_sites: OfficeSites::new(store.clone(), ids.clone()),
+            resource_groups: ResourceGroups::new(store.clone(), ids.clone()),
             messages: Messages::new(store.clone(), ids.clone(), runtimes.clone()),
             runtimes,
             models,

@@ -79,6 +79,10 @@ codes! {
     MODEL_NOT_FOUND = "LlmTemplate.NotFound", 404;
     /// The operator requires every agent to go through the gateway (`gateway.required`).
     GATEWAY_REQUIRED = "Gateway.Required", 403;
+    RESOURCE_GROUP_NOT_FOUND = "ResourceGroup.NotFound", 404;
+    RESOURCE_GROUP_NAME_TAKEN = "ResourceGroup.NameDuplicate", 400;
+    RESOURCE_GROUP_NOT_EMPTY = "ResourceGroup.NotEmpty", 400;
+    RESOURCE_NOT_IN_GROUP = "ResourceGroup.ResourceNotInGroup", 400;
     INVOCATION_NOT_FOUND = "Invocation.NotFound", 404;
     /// The agent is not running, so a message cannot reach it.
     AGENT_NOT_RUNNING = "Agent.NotRunning", 400;

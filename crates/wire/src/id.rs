@@ -21,24 +21,19 @@ fn is_id_text(text: &str, marker: &str) -> bool {
     text.len() <= ID_BYTES_MAX && text.len() > marker.len() && text.bytes().all(allowed)
 }
 
-macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident, $kind:literal, $test:ident $marker:literal;)+) => {$(
+/// A text that is checked once: `$valid` says whether it is one of this kind.
+macro_rules! checked_text {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $valid:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
 
         impl $name {
-            /// What marks an id of this kind: its prefix, or for an office site the part after the region.
-            pub const MARKER: &'static str = $marker;
-
             /// Checks shape only, not existence.
             pub fn parse(text: &str) -> Result<Self, IdError> {
-                if is_id_text(text, $marker) && text.$test($marker) {
-                    Ok(Self(text.to_owned()))
-                } else {
-                    Err(IdError { kind: $kind })
-                }
+                let valid: fn(&str) -> bool = $valid;
+                if valid(text) { Ok(Self(text.to_owned())) } else { Err(IdError { kind: $kind }) }
             }
 
             /// The id as it stands on the wire and in the store.
@@ -72,6 +67,20 @@ macro_rules! ids {
                 Self::parse(text)
             }
         }
+    };
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident, $kind:literal, $test:ident $marker:literal;)+) => {$(
+        checked_text! {
+            $(#[$doc])*
+            $name, $kind, |text| is_id_text(text, $marker) && text.$test($marker)
+        }
+
+        impl $name {
+            /// What marks an id of this kind: its prefix, or for an office site the part after the region.
+            pub const MARKER: &'static str = $marker;
+        }
     )+};
 }
 
@@ -104,6 +113,15 @@ ids! {
     VirtualKeyId, "virtual key", starts_with "vk-";
 }
 
+checked_text! {
+    /// The name of an end user, chosen by an administrator and unique in its account: 3 to 24 lower-case letters,
+    /// digits and underscores, as the provider has it.
+    EndUserId, "end user", |text| {
+        (3..=24).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +134,16 @@ mod tests {
             ["", "ecd-", "jvs-1", "ecd-a b", "ecd-a/b", "ecd-\u{e9}", &format!("ecd-{}", "a".repeat(100))]
         {
             assert!(RuntimeId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_user_is_named_as_the_provider_allows() {
+        for good in ["bob", "a_1", "user001", &"a".repeat(24)] {
+            assert!(EndUserId::parse(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", "ab", "Bob", "a b", "a-b", "b\u{f6}b", "a@b.c", &"a".repeat(25)] {
+            assert!(EndUserId::parse(bad).is_err(), "{bad:?}");
         }
     }
 }

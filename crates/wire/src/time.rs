@@ -13,6 +13,8 @@ pub enum TimeFormat {
     Seconds,
     /// `2026-03-04T06:25:17.000+00:00`: models.
     Millis,
+    /// `2022-11-29T17:25:40.000000000Z`: resource groups.
+    Nanos,
     /// `2026-04-01 10:00:00`: credits.
     SpacedSeconds,
     /// `2026-05-02 10`: points of a credit trend.
@@ -21,14 +23,15 @@ pub enum TimeFormat {
 
 impl TimeFormat {
     /// Every format, the most common first.
-    pub const ALL: [TimeFormat; 5] =
-        [Self::Seconds, Self::Minutes, Self::SpacedSeconds, Self::SpacedHours, Self::Millis];
+    pub const ALL: [TimeFormat; 6] =
+        [Self::Seconds, Self::Minutes, Self::SpacedSeconds, Self::SpacedHours, Self::Millis, Self::Nanos];
 
     fn pattern(self) -> &'static str {
         match self {
             Self::Minutes => "%Y-%m-%dT%H:%MZ",
             Self::Seconds => "%Y-%m-%dT%H:%M:%SZ",
             Self::Millis => "%Y-%m-%dT%H:%M:%S.%3f+00:00",
+            Self::Nanos => "%Y-%m-%dT%H:%M:%S.%9fZ",
             Self::SpacedSeconds => "%Y-%m-%d %H:%M:%S",
             Self::SpacedHours => "%Y-%m-%d %H",
         }

@@ -19,9 +19,17 @@ pub(crate) fn snake(name: &str) -> String {
     out
 }
 
+/// The name as a field's: `Type` → `r#type`, the one wire name that is a keyword.
+pub(crate) fn field(name: &str) -> String {
+    match snake(name).as_str() {
+        "type" => "r#type".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
 /// What serde's `rename_all = "PascalCase"` makes of a field name.
 pub(crate) fn pascal(field: &str) -> String {
-    field.split('_').map(upper_first).collect()
+    field.trim_start_matches("r#").split('_').map(upper_first).collect()
 }
 
 /// `office_site` → `office site`.
@@ -52,5 +60,6 @@ mod tests {
             assert_eq!(snake(wire), field);
         }
         assert_eq!(pascal("office_site_id"), "OfficeSiteId");
+        assert_eq!((field("Type").as_str(), pascal("r#type").as_str()), ("r#type", "Type"));
     }
 }

@@ -47,6 +47,7 @@ pub struct CreateRuntimes {
     pub name_suffix: bool,
     pub charge_type: String,
     pub tags: Vec<(String, String)>,
+    pub resource_group_id: Option<ResourceGroupId>,
     /// Whole credits that each runtime may spend a month from a pack of its own.
     pub monthly_credits: Option<i64>,
     pub attributes: RuntimeAttributes,
@@ -149,7 +150,7 @@ impl Runtimes {
             agent_provider: source.image.agent_provider,
             agent_platform: if is_jvs { "ENTERPRISE_JVS" } else { "ENTERPRISE" }.to_owned(),
             charge_type: request.charge_type.clone(),
-            resource_group_id: None::<ResourceGroupId>,
+            resource_group_id: request.resource_group_id.clone(),
             model_group_id: None,
             attributes: request.attributes.clone(),
             power: Power::Running,
@@ -175,6 +176,11 @@ async fn insert(
     let site = &first.runtime;
     if !tx.office_site_exists(&site.account_id, &site.region_id, &site.office_site_id).await? {
         return Err(RuntimeError::OfficeSiteNotFound(site.office_site_id.to_string()));
+    }
+    if let Some(group_id) = &site.resource_group_id
+        && tx.lock_resource_group(&site.account_id, group_id).await?.is_none()
+    {
+        return Err(RuntimeError::ResourceGroupNotFound(group_id.to_string()));
     }
     let runtimes: Vec<&Runtime> = planned.iter().map(|p| &p.runtime).collect();
     tx.insert_runtimes(&runtimes).await?;

@@ -136,6 +136,8 @@ pub enum RuntimeError {
     NotRunning { id: RuntimeId, status: &'static str },
     #[error("no office site {0} in this account and region")]
     OfficeSiteNotFound(String),
+    #[error("no resource group {0} in this account")]
+    ResourceGroupNotFound(String),
     #[error("no bundle {0}")]
     BundleNotFound(String),
     #[error("no image {0}")]
@@ -276,7 +278,7 @@ impl Runtimes {
 }
 
 /// Names the first id that matched no runtime, so that the caller can mend the list.
-fn check_all_found(ids: &[String], runtimes: &[Runtime]) -> Result<(), RuntimeError> {
+pub(crate) fn check_all_found(ids: &[String], runtimes: &[Runtime]) -> Result<(), RuntimeError> {
     let mut known: HashMap<&str, ()> = HashMap::new();
     for runtime in runtimes {
         known.insert(runtime.id.as_str(), ());

@@ -11,6 +11,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "initial", include_str!("../../../../migrations/0001_initial.sql")),
     (2, "ledger", include_str!("../../../../migrations/0002_ledger.sql")),
     (4, "channels", include_str!("../../../../migrations/0004_channels.sql")),
+    (5, "users", include_str!("../../../../migrations/0005_users.sql")),
     (7, "audit content", include_str!("../../../../migrations/0007_audit_content.sql")),
 ];
 

@@ -17,6 +17,7 @@ mod migrate;
 mod model;
 mod office_site;
 mod reconcile;
+mod resource_group;
 mod row;
 mod runtime;
 mod system_provider;

@@ -29,6 +29,7 @@ pub(crate) fn actor_of(t: &TestStore, account_id: &str, action: &'static str) ->
     Actor {
         account_id: account(account_id),
         principal: Principal::AccessKey(AccessKeyId::parse("LTAItest").unwrap()),
+        end_user: None,
         action,
         origin: Origin::default(),
         request_id: t.ids.request_id(),

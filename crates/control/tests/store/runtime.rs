@@ -22,6 +22,7 @@ pub(super) fn actor(t: &TestStore, account: &AccountId, action: &'static str, to
     Actor {
         account_id: account.clone(),
         principal: Principal::AccessKey(AccessKeyId::parse("LTAItest").unwrap()),
+        end_user: None,
         action,
         origin: Origin::default(),
         request_id: t.ids.request_id(),

@@ -39,6 +39,7 @@ mod model_group;
 mod model_provider;
 mod office_site;
 mod region;
+mod resource_group;
 mod runtime;
 
 use std::time::Duration;
@@ -112,6 +113,11 @@ operations! {
     office_site::create_simple_office_site,
     office_site::describe_office_sites,
     region::describe_regions,
+    resource_group::create_resource_group,
+    resource_group::delete_resource_group,
+    resource_group::describe_resource_groups,
+    resource_group::transfer_resources_into_group,
+    resource_group::transfer_resources_outof_group,
     runtime::create_desktops,
     runtime::delete_desktops,
     runtime::describe_desktops,

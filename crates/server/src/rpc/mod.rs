@@ -101,6 +101,7 @@ async fn dispatch(
     let actor = Actor {
         account_id: caller.key.account_id.clone(),
         principal: Principal::AccessKey(caller.key.id.clone()),
+        end_user: None,
         action: operation.spec.action,
         origin: origin(&request, operation.spec.version),
         request_id: request_id.to_owned(),

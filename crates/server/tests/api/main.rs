@@ -9,6 +9,7 @@
 
 mod access;
 mod audit;
+mod caller;
 mod command_line;
 mod connections;
 mod credit;
@@ -19,3 +20,4 @@ mod model;
 mod model_calls;
 mod model_change;
 mod requests;
+mod resource_group;

@@ -12,6 +12,7 @@ pub mod model_group;
 pub mod model_provider;
 pub mod office_site;
 pub mod region;
+pub mod resource_group;
 pub mod runtime;
 
 mod fields;
@@ -51,6 +52,11 @@ pub const ALL: &[&OpSpec] = &[
     &office_site::create_simple_office_site::SPEC,
     &office_site::describe_office_sites::SPEC,
     &region::describe_regions::SPEC,
+    &resource_group::create_resource_group::SPEC,
+    &resource_group::delete_resource_group::SPEC,
+    &resource_group::describe_resource_groups::SPEC,
+    &resource_group::transfer_resources_into_group::SPEC,
+    &resource_group::transfer_resources_outof_group::SPEC,
     &runtime::list_desktop_agent_runtime::SPEC,
     &runtime::create_desktops::SPEC,
     &runtime::delete_desktops::SPEC,

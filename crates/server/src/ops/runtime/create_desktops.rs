@@ -55,6 +55,11 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
             .into_iter()
             .filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default())))
             .collect(),
+        resource_group_id: input
+            .resource_group_id
+            .filter(|id| !id.is_empty())
+            .map(|id| crate::ops::resource_group::group_id(&id))
+            .transpose()?,
         monthly_credits: input.purchase_options.and_then(|options| options.monthly_credits),
         attributes: RuntimeAttributes::default(),
     };

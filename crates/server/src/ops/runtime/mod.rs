@@ -37,6 +37,7 @@ pub(crate) fn api_error(error: RuntimeError) -> ApiError {
         E::NotFound(_) => ErrorCode::DESKTOP_NOT_FOUND,
         E::NotRunning { .. } => ErrorCode::INCORRECT_DESKTOP_STATUS,
         E::OfficeSiteNotFound(_) => ErrorCode::OFFICE_SITE_NOT_FOUND,
+        E::ResourceGroupNotFound(_) => ErrorCode::RESOURCE_GROUP_NOT_FOUND,
         E::BundleNotFound(_) => ErrorCode::BUNDLE_NOT_FOUND,
         E::ImageNotFound(_) => ErrorCode::IMAGE_STATUS_NOT_VALID,
         E::Amount(_) => ErrorCode::INVALID_AMOUNT,

@@ -47,7 +47,7 @@ const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("RegionId", Kind::String).required(),
     ParamSpec::new("ResellerOwnerUid", Kind::Integer).ignored(),
     ParamSpec::new("ReservePoolId", Kind::String).refused(),
-    ParamSpec::new("ResourceGroupId", Kind::String).refused(),
+    ParamSpec::new("ResourceGroupId", Kind::String),
     ParamSpec::new("SavingPlanId", Kind::String).ignored(),
     ParamSpec::new("SnapshotPolicyId", Kind::String).refused(),
     ParamSpec::new("SubPayType", Kind::String).ignored(),
@@ -129,6 +129,8 @@ pub struct Input {
     pub purchase_options: Option<PurchaseOptions>,
     /// Example: `cn-hangzhou`.
     pub region_id: String,
+    /// Example: `rg-3mtuc28rx95lx****`.
+    pub resource_group_id: Option<String>,
     /// Kept and shown again only. At most 20 items.
     pub tag: Vec<Tag>,
     /// One of `ALL`, `PER_USER`. Example: `ALL`.
@@ -238,6 +240,7 @@ impl Input {
             office_site_id: fields.optional("OfficeSiteId")?,
             purchase_options: fields.object("PurchaseOptions", PurchaseOptions::decode)?,
             region_id: fields.required("RegionId")?,
+            resource_group_id: fields.optional("ResourceGroupId")?,
             tag: fields.objects("Tag", Tag::decode)?,
             user_assign_mode: fields.optional("UserAssignMode")?,
         })
