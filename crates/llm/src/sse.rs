@@ -115,6 +115,22 @@ pub fn data_of(raw: &[u8]) -> Option<Cow<'_, [u8]>> {
     data
 }
 
+/// Appends an event whose data is one JSON text.
+pub fn write(out: &mut Vec<u8>, event: Option<&str>, data: &serde_json::Value) {
+    if let Some(event) = event {
+        out.extend_from_slice(format!("event: {event}\n").as_bytes());
+    }
+    out.extend_from_slice(b"data: ");
+    // A value without keys that are not text can always be written to memory.
+    let _written = serde_json::to_writer(&mut *out, data);
+    out.extend_from_slice(b"\n\n");
+}
+
+/// The same for events that are named after the `type` of their data.
+pub(crate) fn write_typed(out: &mut Vec<u8>, data: &serde_json::Value) {
+    write(out, data.get("type").and_then(serde_json::Value::as_str), data);
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -1,82 +1,192 @@
 //! What a call used, in classes that do not overlap.
 //!
-//! Upstreams of the OpenAI kind report overlapping numbers, each in a way of its own; here they are taken apart
+//! Upstreams report overlapping numbers, each in a way of its own, which the tables here tell; they are taken apart
 //! once, so that a price can be put on each class and nothing is counted twice.
-
-use serde::Deserialize;
 
 pub use creel_wire::price::Usage;
 
-use crate::openai::scan::{Scanner, members};
+use crate::dialect::Dialect;
+use crate::scan::{Scanner, members};
+use crate::tokens::Sample;
 
-/// The `usage` object of the OpenAI dialect and of those near to it.
-#[derive(Debug, Default, Deserialize)]
-struct Reported {
-    #[serde(default)]
-    prompt_tokens: Option<u64>,
-    #[serde(default)]
-    completion_tokens: Option<u64>,
-    #[serde(default)]
-    total_tokens: Option<u64>,
-    #[serde(default)]
-    prompt_tokens_details: Option<PromptDetails>,
-    #[serde(default)]
-    completion_tokens_details: Option<CompletionDetails>,
-    /// Moonshot's place for it.
-    #[serde(default)]
-    cached_tokens: Option<u64>,
-    /// DeepSeek's name for it.
-    #[serde(default)]
-    prompt_cache_hit_tokens: Option<u64>,
+/// What a member of a `usage` object counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Count {
+    /// All input, caches included; only what no cache had in [`Shape::cache_beside_input`].
+    Input,
+    /// All output, reasoning included, unless `Total` says otherwise.
+    Output,
+    Total,
+    /// Read from a cache.
+    Cached,
+    /// Written to a cache.
+    Written,
+    Reasoning,
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct PromptDetails {
-    #[serde(default)]
-    cached_tokens: Option<u64>,
-    /// DashScope, where a cache was asked for explicitly.
-    #[serde(default)]
-    cache_creation_input_tokens: Option<u64>,
+/// Where the upstreams of a dialect write their counts: the member, or member of a member, and what it counts. The
+/// first one of each count that is there is believed.
+struct Shape {
+    counts: &'static [(&'static str, &'static str, Count)],
+    /// Cached and written input is told beside the input, not as a part of it.
+    cache_beside_input: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct CompletionDetails {
-    #[serde(default)]
-    reasoning_tokens: Option<u64>,
-}
+/// OpenAI's chat completions and embeddings, and what speaks like them.
+const CHAT: Shape = Shape {
+    counts: &[
+        ("", "prompt_tokens", Count::Input),
+        ("", "completion_tokens", Count::Output),
+        ("", "total_tokens", Count::Total),
+        ("prompt_tokens_details", "cached_tokens", Count::Cached),
+        // Moonshot
+        ("", "cached_tokens", Count::Cached),
+        // DeepSeek
+        ("", "prompt_cache_hit_tokens", Count::Cached),
+        ("prompt_tokens_details", "cache_write_tokens", Count::Written),
+        // DashScope, where a cache was asked for explicitly
+        ("prompt_tokens_details", "cache_creation_input_tokens", Count::Written),
+        ("completion_tokens_details", "reasoning_tokens", Count::Reasoning),
+    ],
+    cache_beside_input: false,
+};
 
-impl Reported {
-    fn into_usage(self) -> Option<Usage> {
-        let prompt = self.prompt_tokens.unwrap_or(0);
-        let details = self.prompt_tokens_details.unwrap_or_default();
-        let cached =
-            details.cached_tokens.or(self.cached_tokens).or(self.prompt_cache_hit_tokens).unwrap_or(0);
-        let cached = cached.min(prompt);
-        let written = details.cache_creation_input_tokens.unwrap_or(0).min(prompt - cached);
-        let reasoning =
-            self.completion_tokens_details.and_then(|details| details.reasoning_tokens).unwrap_or(0);
-        let completion = self.completion_tokens.unwrap_or(0);
-        // OpenAI counts reasoning within completion_tokens. Some others count it beside; the total tells.
-        let beside = prompt.saturating_add(completion).saturating_add(reasoning);
-        let output = if reasoning > 0 && self.total_tokens == Some(beside) {
-            completion.saturating_add(reasoning)
-        } else {
-            completion
-        };
-        let usage = Usage {
-            input: prompt - cached - written,
-            cached_input: cached,
-            cache_write: written,
-            output,
-            reasoning: reasoning.min(output),
-        };
-        (!usage.is_zero()).then_some(usage)
+const RESPONSES: Shape = Shape {
+    counts: &[
+        ("", "input_tokens", Count::Input),
+        ("", "output_tokens", Count::Output),
+        ("", "total_tokens", Count::Total),
+        ("input_tokens_details", "cached_tokens", Count::Cached),
+        ("input_tokens_details", "cache_write_tokens", Count::Written),
+        ("output_tokens_details", "reasoning_tokens", Count::Reasoning),
+    ],
+    cache_beside_input: false,
+};
+
+const MESSAGES: Shape = Shape {
+    counts: &[
+        ("", "input_tokens", Count::Input),
+        ("", "output_tokens", Count::Output),
+        ("", "cache_read_input_tokens", Count::Cached),
+        ("", "cache_creation_input_tokens", Count::Written),
+        ("output_tokens_details", "thinking_tokens", Count::Reasoning),
+    ],
+    cache_beside_input: true,
+};
+
+impl Dialect {
+    fn usage_shape(self) -> &'static Shape {
+        match self {
+            Self::Chat | Self::Embeddings => &CHAT,
+            Self::Responses => &RESPONSES,
+            Self::Messages | Self::CountTokens => &MESSAGES,
+        }
     }
 }
 
-/// Decodes the text of a `usage` member. `None` where it tells nothing: `null`, all zero, or not understood.
+/// The counts of one `usage` object or, in a stream of messages, of several: each with its rank in the table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts([Option<(usize, u64)>; 6]);
+
+impl Counts {
+    /// Reads the text of a `usage` member. `None` where it tells nothing: `null`, without any count, or not
+    /// understood.
+    pub(crate) fn read(dialect: Dialect, usage: &[u8]) -> Option<Self> {
+        let shape = dialect.usage_shape();
+        let mut counts = Self::default();
+        let mut understood = true;
+        let mut scanner = Scanner::new(usage);
+        members(&mut scanner, |scanner, member| {
+            let (name, value) = (bare(scanner.slice(&member.name)), scanner.slice(&member.value));
+            if value.first() != Some(&b'{') {
+                understood &= counts.take(shape, b"", name, value);
+                return;
+            }
+            let mut within = Scanner::new(value);
+            let end = members(&mut within, |within, inner| {
+                let (inner, value) = (bare(within.slice(&inner.name)), within.slice(&inner.value));
+                understood &= counts.take(shape, name, inner, value);
+            });
+            understood &= end.is_ok();
+        })
+        .ok()?;
+        let told = [Count::Input, Count::Output, Count::Total].iter().any(|count| counts.has(*count));
+        (understood && told).then_some(counts)
+    }
+
+    /// Keeps a count of the table; false where its value is none.
+    fn take(&mut self, shape: &Shape, group: &[u8], name: &[u8], value: &[u8]) -> bool {
+        let known = shape.counts.iter().enumerate().find(|(_, (known_group, known_name, _))| {
+            known_name.as_bytes() == name && known_group.as_bytes() == group
+        });
+        let Some((rank, (_, _, count))) = known else { return true };
+        if value == b"null" {
+            return true;
+        }
+        let Ok(tokens) = serde_json::from_slice::<u64>(value) else { return false };
+        if let Some(slot) = self.0.get_mut(*count as usize)
+            && slot.is_none_or(|(best, _)| rank < best)
+        {
+            *slot = Some((rank, tokens));
+        }
+        true
+    }
+
+    fn get(&self, count: Count) -> Option<u64> {
+        self.0.get(count as usize).copied().flatten().map(|(_, tokens)| tokens)
+    }
+
+    fn has(&self, count: Count) -> bool {
+        self.get(count).is_some()
+    }
+
+    /// These counts, and those of a later report where it has them.
+    pub(crate) fn then(self, later: Self) -> Self {
+        let mut merged = self;
+        for (slot, new) in merged.0.iter_mut().zip(later.0) {
+            *slot = new.or(*slot);
+        }
+        merged
+    }
+
+    /// Takes the counts apart into classes that do not overlap.
+    pub(crate) fn usage(&self, dialect: Dialect) -> Usage {
+        let get = |count| self.get(count).unwrap_or(0);
+        let (mut cached, mut written) = (get(Count::Cached), get(Count::Written));
+        let mut input = get(Count::Input);
+        if !self.has(Count::Input) && !self.has(Count::Output) {
+            input = get(Count::Total);
+        }
+        if !dialect.usage_shape().cache_beside_input {
+            cached = cached.min(input);
+            written = written.min(input - cached);
+            input -= cached + written;
+        }
+        let (mut output, reasoning) = (get(Count::Output), get(Count::Reasoning));
+        // OpenAI counts reasoning within the output. Some others count it beside; the total tells.
+        let all_input = input.saturating_add(cached).saturating_add(written);
+        let beside = all_input.saturating_add(output).saturating_add(reasoning);
+        if reasoning > 0 && self.get(Count::Total) == Some(beside) {
+            output = output.saturating_add(reasoning);
+        }
+        Usage { input, cached_input: cached, cache_write: written, output, reasoning: reasoning.min(output) }
+    }
+}
+
+/// A name without its quotes.
+fn bare(quoted: &[u8]) -> &[u8] {
+    quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default()
+}
+
+/// The usage in the text of a `usage` member of a dialect. `None` where it tells nothing; counts that are all zero
+/// tell that nothing was used.
+pub fn of(dialect: Dialect, usage: &[u8]) -> Option<Usage> {
+    Counts::read(dialect, usage).map(|counts| counts.usage(dialect))
+}
+
+/// [`of`] a chat completion.
 pub fn decode(usage: &[u8]) -> Option<Usage> {
-    serde_json::from_slice::<Option<Reported>>(usage).ok().flatten()?.into_usage()
+    of(Dialect::Chat, usage)
 }
 
 /// What one stream chunk says about usage, and whether that is all it says.
@@ -88,14 +198,18 @@ pub struct ChunkUsage {
     pub alone: bool,
 }
 
-/// The usage in one stream chunk (the data of one event). Chunks without any cost one search.
+/// The usage in one chunk of a chat completion (the data of one event). Chunks without any cost one search.
 pub fn of_chunk(data: &[u8]) -> Option<ChunkUsage> {
+    counts_of_chunk(data).map(|(counts, alone)| ChunkUsage { usage: counts.usage(Dialect::Chat), alone })
+}
+
+pub(crate) fn counts_of_chunk(data: &[u8]) -> Option<(Counts, bool)> {
     // Within a JSON string the quotes would be escaped, so this finds member names only.
     memchr::memmem::find(data, b"\"usage\"")?;
     let mut scanner = Scanner::new(data);
     let (mut usage, mut nested, mut alone) = (None, None, true);
     members(&mut scanner, |scanner, member| match scanner.slice(&member.name) {
-        b"\"usage\"" => usage = decode(scanner.slice(&member.value)),
+        b"\"usage\"" => usage = Counts::read(Dialect::Chat, scanner.slice(&member.value)),
         b"\"choices\"" => {
             let choices = scanner.slice(&member.value);
             alone = serde_json::from_slice::<[(); 0]>(choices).is_ok() || choices == b"null";
@@ -104,19 +218,37 @@ pub fn of_chunk(data: &[u8]) -> Option<ChunkUsage> {
         _ => {}
     })
     .ok()?;
-    usage.or(nested).map(|usage| ChunkUsage { usage, alone })
+    usage.or(nested).map(|counts| (counts, alone))
 }
 
 /// Moonshot reports the usage of a stream within its last choice.
-fn of_choices(choices: &[u8]) -> Option<Usage> {
-    #[derive(Deserialize)]
-    struct Choice {
-        #[serde(default)]
-        usage: Option<Reported>,
+fn of_choices(choices: &[u8]) -> Option<Counts> {
+    #[derive(serde::Deserialize)]
+    struct Choice<'a> {
+        #[serde(default, borrow)]
+        usage: Option<&'a serde_json::value::RawValue>,
     }
     memchr::memmem::find(choices, b"\"usage\"")?;
-    let choices: Vec<Choice> = serde_json::from_slice(choices).ok()?;
-    choices.into_iter().rev().find_map(|choice| choice.usage)?.into_usage()
+    let choices: Vec<Choice<'_>> = serde_json::from_slice(choices).ok()?;
+    let usage = choices.into_iter().rev().find_map(|choice| choice.usage)?;
+    Counts::read(Dialect::Chat, usage.get().as_bytes())
+}
+
+/// The usage of the object in member `within` of an event, such as `response` of `response.completed`; of the event
+/// itself where `within` is empty.
+pub(crate) fn counts_within(dialect: Dialect, data: &[u8], within: &str) -> Option<Counts> {
+    let mut found = None;
+    let mut scanner = Scanner::new(data);
+    members(&mut scanner, |scanner, member| {
+        let name = bare(scanner.slice(&member.name));
+        if within.is_empty() && name == b"usage" {
+            found = Counts::read(dialect, scanner.slice(&member.value));
+        } else if !within.is_empty() && name == within.as_bytes() {
+            found = counts_within(dialect, scanner.slice(&member.value), "");
+        }
+    })
+    .ok()?;
+    found
 }
 
 /// An estimate for a call whose upstream reported nothing: four bytes a token of input; of the output a token for
@@ -130,6 +262,15 @@ pub fn estimate(request_bytes: u64, answer_events: u64, answer_bytes: u64, bound
     Usage {
         input: request_bytes.div_ceil(4).min(bound.input_total()),
         output: output.min(bound.output),
+        ..Usage::default()
+    }
+}
+
+/// The same with a tokenizer, from samples of both sides.
+pub fn estimate_by_tokens(model: &str, request: &Sample, answer: &Sample, bound: &Usage) -> Usage {
+    Usage {
+        input: request.tokens(model).min(bound.input_total()),
+        output: answer.tokens(model).min(bound.output),
         ..Usage::default()
     }
 }
@@ -171,12 +312,51 @@ mod tests {
             (r#"{"prompt_tokens":3,"prompt_tokens_details":null,"new":[]}"#, usage(3, 0, 0, 0, 0)),
             ("null", None),
             ("{}", None),
-            (r#"{"prompt_tokens":0,"completion_tokens":0}"#, None),
+            (r#"{"prompt_tokens":0,"completion_tokens":0}"#, usage(0, 0, 0, 0, 0)),
+            (r#"{"prompt_tokens":null,"completion_tokens":null}"#, None),
+            (r#"{"prompt_tokens":8,"total_tokens":8}"#, usage(8, 0, 0, 0, 0)),
+            (r#"{"total_tokens":8}"#, usage(8, 0, 0, 0, 0)),
+            (
+                r#"{"prompt_tokens":9,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":4,"cache_write_tokens":2}}"#,
+                usage(3, 4, 2, 1, 0),
+            ),
+            // The better known place is believed, wherever it stands.
+            (
+                r#"{"cached_tokens":1,"prompt_tokens":9,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":4}}"#,
+                usage(5, 4, 0, 1, 0),
+            ),
             (r#"{"prompt_tokens":-1}"#, None),
             (r#"{"prompt_tokens":1.5}"#, None),
             (r#"{"prompt_tokens":"#, None),
         ] {
             assert_eq!(decode(text.as_bytes()), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_dialect_has_its_own_places() {
+        let usage = |input, cached_input, cache_write, output, reasoning| {
+            Some(Usage { input, cached_input, cache_write, output, reasoning })
+        };
+        for (dialect, text, expect) in [
+            (
+                Dialect::Responses,
+                r#"{"input_tokens":75,"input_tokens_details":{"cached_tokens":32,"cache_write_tokens":3},
+                    "output_tokens":1186,"output_tokens_details":{"reasoning_tokens":1024},"total_tokens":1261}"#,
+                usage(40, 32, 3, 1186, 1024),
+            ),
+            (
+                Dialect::Messages,
+                r#"{"input_tokens":21,"cache_creation_input_tokens":188,"cache_read_input_tokens":1086,
+                    "cache_creation":{"ephemeral_5m_input_tokens":188,"ephemeral_1h_input_tokens":0},
+                    "output_tokens":393,"output_tokens_details":{"thinking_tokens":300},"service_tier":"standard"}"#,
+                usage(21, 1086, 188, 393, 300),
+            ),
+            (Dialect::Messages, r#"{"input_tokens":0,"output_tokens":0}"#, usage(0, 0, 0, 0, 0)),
+            (Dialect::Messages, r#"{"prompt_tokens":5}"#, None),
+            (Dialect::Embeddings, r#"{"prompt_tokens":8,"total_tokens":8}"#, usage(8, 0, 0, 0, 0)),
+        ] {
+            assert_eq!(of(dialect, text.as_bytes()), expect, "{text}");
         }
     }
 

@@ -6,6 +6,7 @@
 
 use memchr::memchr2;
 
+use crate::dialect::Dialect;
 use crate::usage::{self, Usage};
 
 /// Longest `usage` object kept, in bytes; a longer one tells nothing.
@@ -24,6 +25,7 @@ enum Within {
 /// Follows one JSON answer.
 #[derive(Debug)]
 pub struct AnswerScanner {
+    dialect: Dialect,
     within: Within,
     depth: u32,
     /// At depth 1, a string that begins now is a member's name.
@@ -45,9 +47,15 @@ impl Default for AnswerScanner {
 }
 
 impl AnswerScanner {
-    /// A scanner before the first byte.
+    /// A scanner before the first byte of a chat completion.
     pub fn new() -> Self {
+        Self::of(Dialect::Chat)
+    }
+
+    /// A scanner before the first byte of an answer in `dialect`.
+    pub fn of(dialect: Dialect) -> Self {
         Self {
+            dialect,
             within: Within::Plain,
             depth: 0,
             name_next: false,
@@ -129,7 +137,7 @@ impl AnswerScanner {
 
     fn end_of_wanted(&mut self) {
         self.wanted = false;
-        self.usage = usage::decode(&self.kept).or(self.usage);
+        self.usage = usage::of(self.dialect, &self.kept).or(self.usage);
         self.kept = Vec::new();
     }
 }
