@@ -22,5 +22,6 @@ pub mod resource_group;
 pub mod runtime;
 pub mod secrets;
 pub mod store;
+pub mod tag;
 pub mod tasks;
 pub mod virtual_key;

@@ -68,7 +68,8 @@ impl Cursor {
     /// Reads a NextToken; empty text means the first page, as SDK loops send it.
     pub fn from_token(token: Option<&str>) -> Result<Option<Self>, PageError> {
         let Some(token) = token.filter(|text| !text.is_empty()) else { return Ok(None) };
-        if token.len() > 512 {
+        // An id may hold a tag's key of 128 characters.
+        if token.len() > 1024 {
             return Err(PageError::Token);
         }
         let json = BASE64.decode(token).map_err(|_| PageError::Token)?;

@@ -12,6 +12,7 @@ use creel_control::office_site::OfficeSites;
 use creel_control::resource_group::ResourceGroups;
 use creel_control::runtime::Runtimes;
 use creel_control::store::Store;
+use creel_control::tag::Tags;
 use creel_control::tasks::Tasks;
 
 use creel_wire::error::ApiError;
@@ -39,6 +40,7 @@ pub(crate) struct Services {
     pub(crate) resource_groups: ResourceGroups,
     pub(crate) runtimes: Runtimes,
     pub(crate) messages: Messages,
+    pub(crate) tags: Tags,
     pub(crate) models: Models,
     pub(crate) credits: Credits,
     pub(crate) metrics: Metrics,

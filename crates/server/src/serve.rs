@@ -114,6 +114,7 @@ impl Server {
             clock,
             office_sites: OfficeSites::new(store.clone(), ids.clone()),
             resource_groups: ResourceGroups::new(store.clone(), ids.clone()),
+            tags: creel_control::tag::Tags::new(store.clone()),
             messages: Messages::new(store.clone(), ids.clone(), runtimes.clone()),
             runtimes,
             models,

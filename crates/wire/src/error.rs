@@ -50,6 +50,12 @@ codes! {
     UNSUPPORTED_FORMAT = "InvalidParameter.Format", 400;
     REQUEST_TOO_LARGE = "RequestEntityTooLarge", 413;
     QUERY_TOO_LONG = "RequestQueryTooLong", 414;
+    HEADERS_TOO_LARGE = "RequestHeadersTooLarge", 431;
+    /// The bytes are not an HTTP request.
+    INVALID_REQUEST = "InvalidRequest", 400;
+    /// The body did not come in time.
+    REQUEST_TIMEOUT = "RequestTimeout", 408;
+    PATH_NOT_FOUND = "InvalidPath.NotFound", 404;
     INVALID_PARAMETER = "InvalidParameter", 400;
     MISSING_PARAMETER = "MissingParameter", 400;
     UNSUPPORTED_PARAMETER = "UnsupportedParameter", 400;
@@ -63,6 +69,10 @@ codes! {
     INCORRECT_DESKTOP_STATUS = "IncorrectDesktopStatus", 400;
     OFFICE_SITE_NOT_FOUND = "InvalidOfficeSiteId.NotFound", 404;
     OFFICE_SITE_NAME_TAKEN = "InvalidOfficeSiteName.Duplicate", 400;
+    /// Runtimes are placed in it, so it cannot go.
+    OFFICE_SITE_NOT_EMPTY = "OfficeSite.NotEmpty", 400;
+    /// A resource that is named to be tagged does not exist.
+    RESOURCE_NOT_FOUND = "InvalidResourceId.NotFound", 404;
     DIRECTORY_NOT_FOUND = "InvalidDirectoryId.NotFound", 400;
     BUNDLE_NOT_FOUND = "InvalidDesktopBundle.NotFound", 400;
     IMAGE_STATUS_NOT_VALID = "InvalidImageStatus.NotValid", 400;

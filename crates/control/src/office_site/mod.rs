@@ -49,6 +49,10 @@ pub struct OfficeSiteFilter {
 pub enum OfficeSiteError {
     #[error("the account has {SITES_MAX} office sites, the most it may have")]
     TooMany,
+    #[error("no office site {0} in this account and region")]
+    NotFound(String),
+    #[error("office site {id} has {runtimes} runtimes")]
+    NotEmpty { id: String, runtimes: i64 },
     #[error("recording the request")]
     Access(#[from] AccessError),
     #[error("reading or writing office sites")]
@@ -98,6 +102,36 @@ impl OfficeSites {
                     tx.insert_office_site(&site).await?;
                     actor.remember(tx, &site.id, site.created_at_ms).await?;
                     Ok(site.id)
+                })
+            })
+            .await
+    }
+
+    /// Deletes sites that no runtime is placed in: all of them, or none if one cannot go.
+    pub async fn delete(
+        &self,
+        actor: Actor,
+        region_id: String,
+        ids: Vec<String>,
+    ) -> Result<(), OfficeSiteError> {
+        let now_ms = self.store.clock().now_ms();
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let found = tx.lock_office_sites(&actor.account_id, &region_id, &ids).await?;
+                    if let Some(id) = ids.iter().find(|id| !found.contains(id)) {
+                        return Err(OfficeSiteError::NotFound(id.clone()));
+                    }
+                    let names: Vec<&str> = found.iter().map(String::as_str).collect();
+                    actor.audit(tx, &names, now_ms).await?;
+                    for id in &found {
+                        let runtimes = tx.count_runtimes_of_site(&actor.account_id, id).await?;
+                        if runtimes > 0 {
+                            return Err(OfficeSiteError::NotEmpty { id: id.clone(), runtimes });
+                        }
+                        tx.delete_office_site(id, now_ms).await?;
+                    }
+                    Ok(())
                 })
             })
             .await

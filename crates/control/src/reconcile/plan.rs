@@ -35,12 +35,12 @@ pub enum Step {
 
 /// The steps that bring `runtime` nearer to its wish; none when it is there.
 pub fn plan(runtime: &Runtime, look: &Look) -> Vec<Step> {
-    if runtime.deleted_at_ms.is_some() || runtime.power == Power::Stopped {
+    if runtime.deleted_at_ms.is_some() || !runtime.power.is_on() {
         return plan_stopped(runtime, look);
     }
     if !runtime.reason.is_empty() {
         // It waits for something that no pass can bring, such as a host that runs Windows.
-        return Vec::new();
+        return record(runtime, SandboxStatus::Pending);
     }
     if !look.has_driver {
         return record(runtime, SandboxStatus::Running);
@@ -82,9 +82,11 @@ fn plan_stopped(runtime: &Runtime, look: &Look) -> Vec<Step> {
     record(runtime, SandboxStatus::Stopped)
 }
 
-/// Writes a status only where it differs: a pass that finds all well writes nothing.
+/// Writes a status only where it differs: a pass that finds all well writes nothing. That a woken runtime runs is
+/// written in any case, for that is what ends its waking.
 fn record(runtime: &Runtime, sandbox: SandboxStatus) -> Vec<Step> {
-    if runtime.sandbox == sandbox {
+    let wakes = runtime.power == Power::Waking && sandbox == SandboxStatus::Running;
+    if runtime.sandbox == sandbox && !wakes {
         return Vec::new();
     }
     vec![Step::Record { sandbox, started: sandbox == SandboxStatus::Running }]
@@ -95,7 +97,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::runtime::RuntimeAttributes;
+    use crate::runtime::{Management, RuntimeAttributes};
 
     fn runtime(power: Power, deleted: bool, sandbox: SandboxStatus, boot_generation: i64) -> Runtime {
         Runtime {
@@ -139,7 +141,12 @@ mod tests {
                 }
                 Step::EnsureStopped => (look.state, look.guest_online) = (SandboxState::Stopped, false),
                 Step::EnsureAbsent => (look.state, look.guest_online) = (SandboxState::Absent, false),
-                Step::Record { sandbox, .. } => runtime.sandbox = *sandbox,
+                Step::Record { sandbox, .. } => {
+                    runtime.sandbox = *sandbox;
+                    if (runtime.power, *sandbox) == (Power::Waking, SandboxStatus::Running) {
+                        runtime.power = Power::Running;
+                    }
+                }
                 Step::LookAgain { .. } => {}
             }
         }
@@ -164,14 +171,20 @@ mod tests {
         ]
     }
 
+    fn powers() -> impl Strategy<Value = Power> {
+        prop_oneof![Just(Power::Running), Just(Power::Stopped), Just(Power::Hibernated), Just(Power::Waking)]
+    }
+
     proptest! {
         #[test]
         fn a_few_passes_reach_the_wish_and_then_nothing_is_left_to_do(
-            on in any::<bool>(), deleted in any::<bool>(), status in statuses(), boot in 1i64..4,
+            power in powers(), waits in any::<bool>(), deleted in any::<bool>(), status in statuses(), boot in 1i64..4,
             state in states(), enrolled in any::<bool>(), online in any::<bool>(), has_driver in any::<bool>(),
         ) {
-            let power = if on { Power::Running } else { Power::Stopped };
             let mut runtime = runtime(power, deleted, status, boot);
+            if waits {
+                runtime.reason = "no host".to_owned();
+            }
             let state = if has_driver { state } else { SandboxState::Absent };
             let mut look = Look { has_driver, state, guest_enrolled: enrolled, guest_online: online };
             if matches!(look.state, SandboxState::Running { .. }) && !look.guest_online {
@@ -183,9 +196,17 @@ mod tests {
                 apply(&steps, &mut runtime, &mut look);
             }
             prop_assert_eq!(plan(&runtime, &look), Vec::new());
-            let wanted = on && !deleted;
+            let on = power.is_on() && !deleted;
+            let wanted = on && !waits;
             prop_assert_eq!(runtime.sandbox == SandboxStatus::Running, wanted);
-            prop_assert_eq!(runtime.sandbox == SandboxStatus::Stopped, !wanted);
+            prop_assert_eq!(runtime.sandbox == SandboxStatus::Pending, on && waits);
+            prop_assert_eq!(runtime.sandbox == SandboxStatus::Stopped, !on);
+            let shown = match power {
+                Power::Hibernated => Management::Hibernated,
+                Power::Waking if !wanted => Management::WakingUp,
+                _ => Management::NoFlag,
+            };
+            prop_assert_eq!(runtime.management(), shown);
             if has_driver && wanted {
                 prop_assert_eq!(look.state, SandboxState::Running { boot_generation: boot });
             }

@@ -243,8 +243,14 @@ fn users_of(batch: &RuntimeBatch, mode: AssignMode, index: i64) -> Vec<String> {
 fn name_of(batch: &RuntimeBatch, suffix: bool, index: i64, id: &RuntimeId) -> Result<String, RuntimeError> {
     let Some(name) = &batch.name else { return Ok(id.to_string()) };
     let name = if batch.amount > 1 || suffix { format!("{name}{:04}", index + 1) } else { name.clone() };
+    check_name(&name)?;
+    Ok(name)
+}
+
+/// Whether a runtime can have this name.
+pub(super) fn check_name(name: &str) -> Result<(), RuntimeError> {
     if !(1..=NAME_CHARS_MAX).contains(&name.chars().count()) || name.chars().any(char::is_control) {
         return Err(RuntimeError::Name);
     }
-    Ok(name)
+    Ok(())
 }

@@ -2,6 +2,7 @@
 //! `reconcile` makes it true.
 
 mod create;
+mod power;
 mod view;
 
 use std::collections::HashMap;
@@ -12,6 +13,8 @@ use creel_wire::words;
 use serde::{Deserialize, Serialize};
 
 pub use create::{AssignMode, CreateRuntimes, RuntimeBatch};
+use power::power_after;
+pub use power::{Management, PowerChange};
 pub use view::{Observed, RuntimeFilter, RuntimeView};
 
 use crate::access::{AccessError, Actor};
@@ -24,6 +27,10 @@ use crate::store::{Store, StoreError, Topic};
 pub enum Power {
     Running,
     Stopped,
+    /// Stopped, its files kept, until it is woken up.
+    Hibernated,
+    /// As Running, for a runtime that was hibernated and does not run again yet.
+    Waking,
 }
 
 /// What a sandbox is, as reconciliation last saw or made it; the API's DesktopStatus.
@@ -54,7 +61,8 @@ macro_rules! text_enum {
         }
     };
 }
-text_enum!(Power: Running, Stopped);
+pub(crate) use text_enum;
+text_enum!(Power: Running, Stopped, Hibernated, Waking);
 text_enum!(SandboxStatus: Pending, Starting, Running, Stopping, Stopped);
 
 /// What the caller said of a runtime and reads back; nothing here changes what Creel does.
@@ -119,21 +127,13 @@ pub fn wish_generation(runtime_generation: i64, group_revision: i64) -> i64 {
     runtime_generation.saturating_mul(REVISIONS).saturating_add(group_revision.min(REVISIONS - 1))
 }
 
-/// What to do with the power of runtimes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PowerChange {
-    Start,
-    Stop,
-    Reboot,
-}
-
 /// Why a runtime operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     #[error("no runtime {0} in this account")]
     NotFound(String),
-    #[error("runtime {id} is {status}, which cannot be rebooted")]
-    NotRunning { id: RuntimeId, status: &'static str },
+    #[error("runtime {id} is {status}, so it cannot be {action}")]
+    WrongStatus { id: RuntimeId, status: &'static str, action: &'static str },
     #[error("no office site {0} in this account and region")]
     OfficeSiteNotFound(String),
     #[error("no resource group {0} in this account")]
@@ -218,7 +218,7 @@ impl Runtimes {
         page.items.into_iter().next().ok_or_else(|| RuntimeError::NotFound(id.to_owned()))
     }
 
-    /// Starts, stops or reboots runtimes: all of them, or none if one does not exist or cannot.
+    /// Starts, stops, reboots, hibernates or wakes runtimes: all of them, or none if one does not exist or cannot.
     pub async fn set_power(
         &self,
         actor: Actor,
@@ -233,20 +233,28 @@ impl Runtimes {
                     check_all_found(&ids, &runtimes)?;
                     audit(&actor, tx, &runtimes, now_ms).await?;
                     for runtime in &runtimes {
-                        let (power, boots) = match (change, runtime.power) {
-                            (PowerChange::Start, Power::Stopped) => (Power::Running, 1),
-                            (PowerChange::Start, Power::Running) => (Power::Running, 0),
-                            (PowerChange::Stop, _) => (Power::Stopped, 0),
-                            (PowerChange::Reboot, Power::Running) => (Power::Running, 1),
-                            (PowerChange::Reboot, Power::Stopped) => {
-                                return Err(RuntimeError::NotRunning {
-                                    id: runtime.id.clone(),
-                                    status: runtime.sandbox.as_str(),
-                                });
-                            }
-                        };
+                        let (power, boots) = power_after(change, runtime)?;
                         tx.set_runtime_power(&runtime.id, power, runtime.boot_generation + boots).await?;
                         tx.wake(&runtime.id, now_ms).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// Gives runtimes a name: all of them, or none if one does not exist.
+    pub async fn rename(&self, actor: Actor, ids: Vec<String>, name: String) -> Result<(), RuntimeError> {
+        create::check_name(&name)?;
+        let now_ms = self.store.clock().now_ms();
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let runtimes = tx.lock_runtimes(&actor.account_id, &ids).await?;
+                    check_all_found(&ids, &runtimes)?;
+                    audit(&actor, tx, &runtimes, now_ms).await?;
+                    for runtime in &runtimes {
+                        tx.set_runtime_name(&runtime.id, &name).await?;
                     }
                     Ok(())
                 })

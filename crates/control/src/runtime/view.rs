@@ -2,7 +2,7 @@
 
 use creel_wire::guest::AgentStatus;
 
-use super::Runtime;
+use super::{Management, Runtime};
 
 /// What the guest last reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,7 @@ pub struct RuntimeFilter {
     pub sandbox_statuses: Vec<String>,
     /// Include deleted runtimes: only where the caller asks for the status Deleted.
     pub deleted: bool,
+    pub management: Option<Management>,
     pub office_site_id: Option<String>,
     pub office_site_name: Option<String>,
     pub resource_group_id: Option<String>,

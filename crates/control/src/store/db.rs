@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use sea_query::{PostgresQueryBuilder, SelectStatement, SqliteQueryBuilder};
+use sea_query::{PostgresQueryBuilder, QueryStatementWriter, SelectStatement, SqliteQueryBuilder};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -158,7 +158,7 @@ impl Db {
 }
 
 /// The text and parameters of a statement in the database's own dialect.
-pub(super) fn build(is_postgres: bool, statement: &SelectStatement) -> (String, Vec<Value>) {
+pub(super) fn build(is_postgres: bool, statement: &impl QueryStatementWriter) -> (String, Vec<Value>) {
     let (sql, values) =
         if is_postgres { statement.build(PostgresQueryBuilder) } else { statement.build(SqliteQueryBuilder) };
     (sql, values.into_iter().map(from_sea_query).collect())

@@ -13,6 +13,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (4, "channels", include_str!("../../../../migrations/0004_channels.sql")),
     (5, "users", include_str!("../../../../migrations/0005_users.sql")),
     (7, "audit content", include_str!("../../../../migrations/0007_audit_content.sql")),
+    (8, "desktops", include_str!("../../../../migrations/0008_desktops.sql")),
 ];
 
 pub(super) async fn run(db: &Db) -> Result<(), StoreError> {

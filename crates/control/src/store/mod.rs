@@ -21,6 +21,7 @@ mod resource_group;
 mod row;
 mod runtime;
 mod system_provider;
+mod tag;
 mod topics;
 mod writer;
 

@@ -1,7 +1,7 @@
 //! Rows of office sites.
 
 use creel_wire::id::AccountId;
-use sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
+use sea_query::{Expr, ExprTrait, LockType, Order, Query, SelectStatement};
 
 use super::{Row, Store, StoreError, Tx, params};
 use crate::office_site::{OfficeSite, OfficeSiteFilter};
@@ -24,7 +24,8 @@ fn matching(account_id: &AccountId, filter: &OfficeSiteFilter) -> SelectStatemen
     select
         .from("office_site")
         .and_where(Expr::col("account_id").eq(account_id.as_str()))
-        .and_where(Expr::col("region_id").eq(filter.region_id.as_str()));
+        .and_where(Expr::col("region_id").eq(filter.region_id.as_str()))
+        .and_where(Expr::col("deleted_at_ms").is_null());
     if !filter.ids.is_empty() {
         select.and_where(Expr::col("id").is_in(filter.ids.iter().map(String::as_str)));
     }
@@ -69,11 +70,50 @@ impl Tx {
     pub(crate) async fn count_office_sites(&mut self, account_id: &AccountId) -> Result<i64, StoreError> {
         let row = self
             .fetch_optional(
-                "SELECT CAST(COUNT(*) AS BIGINT) AS total FROM office_site WHERE account_id = $1",
+                "SELECT CAST(COUNT(*) AS BIGINT) AS total FROM office_site WHERE account_id = $1
+                 AND deleted_at_ms IS NULL",
                 params![account_id.as_str()],
             )
             .await?;
         row.map_or(Ok(0), |row| row.int("total"))
+    }
+
+    /// Those of these sites that the account has in this region, locked where the database has row locks: no runtime
+    /// is placed in them until the transaction ends.
+    pub(crate) async fn lock_office_sites(
+        &mut self,
+        account_id: &AccountId,
+        region_id: &str,
+        ids: &[String],
+    ) -> Result<Vec<String>, StoreError> {
+        let filter = OfficeSiteFilter { region_id: region_id.to_owned(), ids: ids.to_vec() };
+        let mut select = matching(account_id, &filter);
+        select.column("id").order_by("id", Order::Asc);
+        if self.is_postgres() {
+            select.lock(LockType::Update);
+        }
+        self.select(&select).await?.iter().map(|row| row.text("id")).collect()
+    }
+
+    /// Runtimes placed in a site that are not deleted.
+    pub(crate) async fn count_runtimes_of_site(
+        &mut self,
+        account_id: &AccountId,
+        id: &str,
+    ) -> Result<i64, StoreError> {
+        let row = self
+            .fetch_optional(
+                "SELECT CAST(COUNT(*) AS BIGINT) AS total FROM runtime
+                 WHERE account_id = $1 AND office_site_id = $2 AND deleted_at_ms IS NULL",
+                params![account_id.as_str(), id],
+            )
+            .await?;
+        row.map_or(Ok(0), |row| row.int("total"))
+    }
+
+    pub(crate) async fn delete_office_site(&mut self, id: &str, now_ms: i64) -> Result<(), StoreError> {
+        self.execute("UPDATE office_site SET deleted_at_ms = $2 WHERE id = $1", params![id, now_ms]).await?;
+        Ok(())
     }
 
     pub(crate) async fn insert_office_site(&mut self, site: &OfficeSite) -> Result<(), StoreError> {

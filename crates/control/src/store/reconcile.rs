@@ -100,8 +100,8 @@ impl Store {
             .db()
             .fetch_all(
                 "SELECT id FROM runtime WHERE id > $1
-                 AND (sandbox IN ('Starting', 'Stopping') OR (power = 'Running' AND sandbox <> 'Pending')
-                      OR (power = 'Stopped' AND sandbox <> 'Stopped') OR (sandbox = 'Pending' AND reason = ''))
+                 AND (sandbox IN ('Starting', 'Stopping') OR (power IN ('Running', 'Waking') AND sandbox <> 'Pending')
+                      OR (power IN ('Stopped', 'Hibernated') AND sandbox <> 'Stopped') OR (sandbox = 'Pending' AND reason = ''))
                  ORDER BY id LIMIT $2",
                 params![after, limit],
             )

@@ -51,6 +51,12 @@ impl Tx {
         self.fetch_all(sql, params).await
     }
 
+    /// Deletes rows by a statement assembled by sea-query.
+    pub async fn delete(&mut self, statement: &sea_query::DeleteStatement) -> Result<u64, StoreError> {
+        let (sql, params) = super::db::build(self.is_postgres(), statement);
+        self.execute(sql, params).await
+    }
+
     /// Runs a statement; gives the number of rows it changed.
     pub async fn execute(&mut self, sql: impl Into<Sql>, params: Vec<Value>) -> Result<u64, StoreError> {
         self.connection.execute(sql.into(), params).await

@@ -3,9 +3,10 @@ use creel_control::account::Accounts;
 use creel_control::office_site::{OfficeSiteAttributes, OfficeSites};
 use creel_control::page::PageNumber;
 use creel_control::runtime::{
-    AssignMode, CreateRuntimes, PowerChange, RuntimeBatch, RuntimeError, RuntimeFilter, Runtimes,
+    AssignMode, CreateRuntimes, Management, PowerChange, RuntimeBatch, RuntimeError, RuntimeFilter, Runtimes,
     SandboxStatus,
 };
+use creel_control::store::{StoreError, params};
 use creel_testkit::{TestStore, both_databases};
 use creel_wire::id::{AccessKeyId, AccountId};
 
@@ -255,6 +256,44 @@ both_databases! {
         assert_eq!(w.names(&RuntimeFilter::default()).await.len(), 1);
     }
 
+    async fn hibernation_shows_and_filters_on_its_way_in_and_out(t) {
+        let w = world(&t).await;
+        let made = w.runtimes.create(actor(&t, &w.account, "CreateDesktops", None), w.request(1)).await.unwrap();
+        let id = made[0].to_string();
+        let change = async |change| {
+            w.runtimes.set_power(actor(&t, &w.account, "HibernateDesktops", None), vec![id.clone()], change).await
+        };
+        let shows = async |wanted: Management| {
+            for flag in [Management::NoFlag, Management::Hibernating, Management::Hibernated, Management::WakingUp] {
+                let found = w.names(&RuntimeFilter { management: Some(flag), ..RuntimeFilter::default() }).await;
+                assert_eq!(found.len(), usize::from(flag == wanted), "{flag:?} while {wanted:?}");
+            }
+            assert_eq!(w.runtimes.get(&w.account, &id).await.unwrap().runtime.management(), wanted);
+        };
+        let refused = |result| matches!(result, Err(RuntimeError::WrongStatus { .. }));
+        let record = async |sandbox: &'static str| {
+            let sql = "UPDATE runtime SET sandbox = $1";
+            let written: Result<u64, StoreError> =
+                t.store.write(move |tx| Box::pin(async move { tx.execute(sql, params![sandbox]).await })).await;
+            written.unwrap();
+        };
+        assert!(refused(change(PowerChange::Hibernate).await), "what never ran cannot hibernate");
+        record("Running").await;
+        change(PowerChange::Hibernate).await.unwrap();
+        shows(Management::Hibernating).await;
+        record("Stopped").await;
+        shows(Management::Hibernated).await;
+        change(PowerChange::Hibernate).await.unwrap();
+        assert!(refused(change(PowerChange::Reboot).await));
+        change(PowerChange::Wake).await.unwrap();
+        shows(Management::WakingUp).await;
+        change(PowerChange::Wake).await.unwrap();
+        change(PowerChange::Stop).await.unwrap();
+        shows(Management::NoFlag).await;
+        assert!(refused(change(PowerChange::Wake).await), "what was stopped is started");
+        assert!(refused(change(PowerChange::Hibernate).await));
+    }
+
     async fn without_a_driver_runtimes_run_stop_and_go(t) {
         let w = world(&t).await;
         let reconciler = creel_control::reconcile::Reconciler::new(t.store.clone(), None, String::new());
@@ -267,7 +306,7 @@ both_databases! {
         until(&w, &id, SandboxStatus::Stopped).await;
         let reboot = actor(&t, &w.account, "RebootDesktops", None);
         let refused = w.runtimes.set_power(reboot, vec![id.clone()], PowerChange::Reboot).await;
-        assert!(matches!(refused, Err(RuntimeError::NotRunning { .. })));
+        assert!(matches!(refused, Err(RuntimeError::WrongStatus { .. })));
         w.runtimes.delete(actor(&t, &w.account, "DeleteDesktops", None), vec![id.clone()]).await.unwrap();
         assert!(w.names(&RuntimeFilter::default()).await.is_empty());
         let deleted = RuntimeFilter {

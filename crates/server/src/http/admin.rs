@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::Body;
+use creel_wire::error::ErrorCode;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -52,9 +53,10 @@ async fn route(app: &App, request: Request<Incoming>) -> Response<Body> {
 pub(super) fn not_found(app: &App) -> Response<Body> {
     let request_id = app.ids.request_id();
     let message = "Nothing is at this path. The API is at /.";
-    let body = server_http::error_body(&request_id, "", "InvalidPath.NotFound", message);
+    let ErrorCode(code, status) = ErrorCode::PATH_NOT_FOUND;
+    let body = server_http::error_body(&request_id, "", code, message);
     let mut response = Response::new(Body::from(body));
-    *response.status_mut() = StatusCode::NOT_FOUND;
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(server_http::JSON));
     response
 }

@@ -51,20 +51,22 @@ impl<S> Refusals<S> {
 
 /// The documented form of a bare refusal; `None` for everything else.
 fn documented(head: &[u8], ids: &IdGen) -> Option<Vec<u8>> {
-    let (status, code, message) = match head.strip_prefix(b"HTTP/1.1 ")?.get(..3)? {
+    let (reason, code, message) = match head.strip_prefix(b"HTTP/1.1 ")?.get(..3)? {
         b"414" => (
-            "414 URI Too Long",
-            ErrorCode::QUERY_TOO_LONG.0,
+            "URI Too Long",
+            ErrorCode::QUERY_TOO_LONG,
             format!(
                 "The query holds at most {QUERY_BYTES_MAX} bytes. Send parameters as a form body instead."
             ),
         ),
         b"431" => (
-            "431 Request Header Fields Too Large",
-            "RequestHeadersTooLarge",
+            "Request Header Fields Too Large",
+            ErrorCode::HEADERS_TOO_LARGE,
             format!("Request line and headers together hold at most {HEAD_BYTES_MAX} bytes."),
         ),
-        b"400" => ("400 Bad Request", "InvalidRequest", "The bytes are not an HTTP request.".to_owned()),
+        b"400" => {
+            ("Bad Request", ErrorCode::INVALID_REQUEST, "The bytes are not an HTTP request.".to_owned())
+        }
         _ => return None,
     };
     let text = std::str::from_utf8(head).ok()?;
@@ -72,10 +74,11 @@ fn documented(head: &[u8], ids: &IdGen) -> Option<Vec<u8>> {
         return None;
     }
     let request_id = ids.request_id();
+    let ErrorCode(code, status) = code;
     let body = super::error_body(&request_id, "", code, &message);
     let (length, content_type) = (body.len(), super::JSON);
     let mut answer = format!(
-        "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-type: {content_type}\r\n\
+        "HTTP/1.1 {status} {reason}\r\nconnection: close\r\ncontent-type: {content_type}\r\n\
          x-acs-request-id: {request_id}\r\ncontent-length: {length}\r\n\r\n"
     )
     .into_bytes();

@@ -41,6 +41,7 @@ mod office_site;
 mod region;
 mod resource_group;
 mod runtime;
+mod tag;
 
 use std::time::Duration;
 
@@ -111,6 +112,7 @@ operations! {
     model_provider::list_model_provider_templates,
     model_provider::update_model_provider_template,
     office_site::create_simple_office_site,
+    office_site::delete_office_sites,
     office_site::describe_office_sites,
     region::describe_regions,
     resource_group::create_resource_group,
@@ -121,10 +123,16 @@ operations! {
     runtime::create_desktops,
     runtime::delete_desktops,
     runtime::describe_desktops,
+    runtime::hibernate_desktops,
     runtime::list_desktop_agent_runtime,
+    runtime::modify_desktop_name,
     runtime::reboot_desktops,
     runtime::start_desktops,
     runtime::stop_desktops,
+    runtime::wakeup_desktops,
+    tag::list_tag_resources,
+    tag::tag_resources,
+    tag::untag_resources,
 }
 
 /// The operation of this version and action, if it is built.
@@ -203,6 +211,12 @@ pub(crate) fn page_by_token(
 /// A stored moment in one of the provider's forms.
 pub(crate) fn shown_time(at_ms: i64, format: TimeFormat) -> String {
     creel_wire::time::from_epoch_ms(at_ms).map(|at| format.write(at)).unwrap_or_default()
+}
+
+/// The text of an error as the beginning of a sentence.
+pub(crate) fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// The texts of an error and its causes, outermost first, for one log line.

@@ -138,12 +138,10 @@ async fn read(request: Request<Incoming>) -> Result<WholeRequest, ApiError> {
             ErrorCode::REQUEST_TOO_LARGE,
             format!("{}: at most {} bytes are taken.", sentence(error), crate::http::BODY_BYTES_MAX),
         )),
-        Err(error @ BodyError::Incomplete) => Err(ApiError {
-            code: "RequestTimeout".into(),
-            status: 408,
-            message: format!("{}. Send the request again.", sentence(error)),
-            retry_after_ms: None,
-        }),
+        Err(error @ BodyError::Incomplete) => Err(ApiError::new(
+            ErrorCode::REQUEST_TIMEOUT,
+            format!("{}. Send the request again.", sentence(error)),
+        )),
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::expect_used,
     clippy::indexing_slicing,
     reason = "a test fails by a panic; clippy knows only the functions that are marked as tests"
@@ -13,11 +14,14 @@ mod caller;
 mod command_line;
 mod connections;
 mod credit;
+mod desktops;
 mod first_start;
 mod harness;
 mod limits;
 mod model;
 mod model_calls;
 mod model_change;
+mod office_site;
 mod requests;
 mod resource_group;
+mod tag;

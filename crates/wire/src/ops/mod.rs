@@ -14,6 +14,7 @@ pub mod office_site;
 pub mod region;
 pub mod resource_group;
 pub mod runtime;
+pub mod tag;
 
 mod fields;
 mod spec;
@@ -50,6 +51,7 @@ pub const ALL: &[&OpSpec] = &[
     &model_provider::list_model_provider_templates::SPEC,
     &model_provider::update_model_provider_template::SPEC,
     &office_site::create_simple_office_site::SPEC,
+    &office_site::delete_office_sites::SPEC,
     &office_site::describe_office_sites::SPEC,
     &region::describe_regions::SPEC,
     &resource_group::create_resource_group::SPEC,
@@ -61,7 +63,13 @@ pub const ALL: &[&OpSpec] = &[
     &runtime::create_desktops::SPEC,
     &runtime::delete_desktops::SPEC,
     &runtime::describe_desktops::SPEC,
+    &runtime::hibernate_desktops::SPEC,
+    &runtime::modify_desktop_name::SPEC,
     &runtime::reboot_desktops::SPEC,
     &runtime::start_desktops::SPEC,
     &runtime::stop_desktops::SPEC,
+    &runtime::wakeup_desktops::SPEC,
+    &tag::list_tag_resources::SPEC,
+    &tag::tag_resources::SPEC,
+    &tag::untag_resources::SPEC,
 ];

@@ -17,7 +17,7 @@ fn never() -> SimpleExpr {
 }
 
 /// The rows of `table` (a name or alias of `runtime`) that these ids name, by either kind of id.
-pub(super) fn named(table: &'static str, ids: &[String]) -> SimpleExpr {
+pub(crate) fn named(table: &'static str, ids: &[String]) -> SimpleExpr {
     let (outer, inner): (Vec<&str>, Vec<&str>) =
         ids.iter().map(String::as_str).partition(|id| id.starts_with("jvs-"));
     let inner_match = Expr::col((table, "id")).is_in(inner);
@@ -50,7 +50,7 @@ fn exists_user(users: Option<&[String]>) -> SimpleExpr {
     Expr::exists(select)
 }
 
-fn exists_tag(key: &str, value: Option<&str>) -> SimpleExpr {
+pub(crate) fn exists_tag(key: &str, value: Option<&str>) -> SimpleExpr {
     let mut select = Query::select();
     select
         .expr(Expr::val(1i64))
@@ -126,6 +126,9 @@ fn link_conditions(mut cond: Cond, filter: &RuntimeFilter) -> Cond {
     if let Some(has_user) = filter.has_user {
         let exists = exists_user(None);
         cond = cond.add(if has_user { exists } else { exists.not() });
+    }
+    if let Some(management) = filter.management {
+        cond = cond.add(super::management_is("r", management));
     }
     if !filter.users.is_empty() {
         cond = cond.add(exists_user(Some(&filter.users)));

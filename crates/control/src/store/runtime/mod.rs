@@ -2,11 +2,13 @@
 
 mod list;
 
+pub(super) use list::{exists_tag, named};
+
 use creel_wire::id::{AccountId, JvsId, ModelGroupId, OfficeSiteId, ResourceGroupId, RuntimeId};
-use sea_query::{Expr, ExprTrait, LockType, Order, Query};
+use sea_query::{Expr, ExprTrait, LockType, Order, Query, SimpleExpr};
 
 use super::{Row, Store, StoreError, Tx, Value, params};
-use crate::runtime::{Power, Runtime, SandboxStatus, provider_from_word, provider_word};
+use crate::runtime::{Management, Power, Runtime, SandboxStatus, provider_from_word, provider_word};
 
 const COLUMNS: [&str; 25] = [
     "id",
@@ -108,6 +110,19 @@ fn values(runtime: &Runtime) -> Result<Vec<Value>, StoreError> {
     ])
 }
 
+/// Rows of `table` (a name or alias of `runtime`) that show this management flag; the counterpart in SQL of
+/// [`Runtime::management`].
+fn management_is(table: &'static str, wanted: Management) -> SimpleExpr {
+    let power = Expr::col((table, "power"));
+    let stopped = Expr::col((table, "sandbox")).eq(SandboxStatus::Stopped.as_str());
+    match wanted {
+        Management::NoFlag => power.is_in([Power::Running.as_str(), Power::Stopped.as_str()]),
+        Management::Hibernated => power.eq(Power::Hibernated.as_str()).and(stopped),
+        Management::Hibernating => power.eq(Power::Hibernated.as_str()).and(stopped.not()),
+        Management::WakingUp => power.eq(Power::Waking.as_str()),
+    }
+}
+
 impl Store {
     /// A runtime by its own id, deleted or not, of any account: for reconciliation and guests, not for callers.
     pub(crate) async fn find_runtime(&self, id: &RuntimeId) -> Result<Option<Runtime>, StoreError> {
@@ -126,7 +141,14 @@ impl Tx {
     ) -> Result<bool, StoreError> {
         let row = self
             .fetch_optional(
-                "SELECT id FROM office_site WHERE id = $1 AND account_id = $2 AND region_id = $3",
+                // Locked where the database has row locks, so that it stays until the runtimes are there.
+                if self.is_postgres() {
+                    "SELECT id FROM office_site WHERE id = $1 AND account_id = $2 AND region_id = $3
+                     AND deleted_at_ms IS NULL FOR SHARE"
+                } else {
+                    "SELECT id FROM office_site WHERE id = $1 AND account_id = $2 AND region_id = $3
+                     AND deleted_at_ms IS NULL"
+                },
                 params![id.as_str(), account_id.as_str(), region_id],
             )
             .await?;
@@ -199,6 +221,11 @@ impl Tx {
         Ok(())
     }
 
+    pub(crate) async fn set_runtime_name(&mut self, id: &RuntimeId, name: &str) -> Result<(), StoreError> {
+        self.execute("UPDATE runtime SET name = $2 WHERE id = $1", params![id.as_str(), name]).await?;
+        Ok(())
+    }
+
     /// A deleted runtime uses no model group, so that the group can be deleted too.
     pub(crate) async fn delete_runtime(&mut self, id: &RuntimeId, now_ms: i64) -> Result<(), StoreError> {
         self.execute(
@@ -210,7 +237,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Records what reconciliation saw or made. `started_at_ms` is set at the first sight of Running of a boot.
+    /// Records what reconciliation saw or made; a runtime that runs has woken up. `started_at_ms` is set at the first sight of Running of a boot.
     pub(crate) async fn set_runtime_sandbox(
         &mut self,
         id: &RuntimeId,
@@ -219,7 +246,9 @@ impl Tx {
         started_at_ms: Option<i64>,
     ) -> Result<(), StoreError> {
         self.execute(
-            "UPDATE runtime SET sandbox = $2, reason = $3, started_at_ms = COALESCE($4, started_at_ms) WHERE id = $1",
+            "UPDATE runtime SET sandbox = $2, reason = $3, started_at_ms = COALESCE($4, started_at_ms),
+                 power = CASE WHEN power = 'Waking' AND $2 = 'Running' THEN 'Running' ELSE power END
+             WHERE id = $1",
             params![id.as_str(), sandbox.as_str(), reason, started_at_ms],
         )
         .await?;

@@ -1,7 +1,7 @@
 //! DescribeAgentReceipts: how far agents have come with what is wished of them.
 
 use creel_control::access::Actor;
-use creel_control::runtime::{RuntimeFilter, RuntimeView};
+use creel_control::runtime::{RuntimeFilter, RuntimeView, SandboxStatus};
 use creel_wire::error::ApiError;
 use creel_wire::ops::message::describe_agent_receipts::{Input, Output, Receipts};
 use creel_wire::time::TimeFormat;
@@ -32,9 +32,12 @@ fn shown(view: RuntimeView) -> Receipts {
         agent_status: Some(status),
         ..Receipts::default()
     };
+    if view.runtime.sandbox == SandboxStatus::Pending && !view.runtime.reason.is_empty() {
+        receipt.last_error = Some(view.runtime.reason);
+    }
     if let Some(seen) = view.observed {
         receipt.observed_generation = Some(seen.receipt_observed);
-        receipt.last_error = seen.receipt_error.or(seen.agent_error);
+        receipt.last_error = receipt.last_error.or(seen.receipt_error).or(seen.agent_error);
         receipt.agent_version = seen.agent_version;
         receipt.starts = Some(seen.agent_starts);
         receipt.memory_limited = Some(seen.memory_limited);

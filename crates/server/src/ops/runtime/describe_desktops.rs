@@ -3,7 +3,7 @@
 use creel_control::access::Actor;
 use creel_control::catalog;
 use creel_control::page::PageNumber;
-use creel_control::runtime::{RuntimeFilter, RuntimeView, provider_word};
+use creel_control::runtime::{Management, RuntimeFilter, RuntimeView, SandboxStatus, provider_word};
 use creel_wire::error::ApiError;
 use creel_wire::ops::runtime::describe_desktops::{Desktops, DesktopsDisks, DesktopsTags, Input, Output};
 use creel_wire::time::TimeFormat;
@@ -46,9 +46,10 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
 }
 
 fn filter(input: Input) -> RuntimeFilter {
-    // Every runtime speaks ASP and is under no management; a filter for another value finds nothing.
-    let nothing = input.protocol_type.is_some_and(|kind| kind != "ASP")
-        || input.management_flag.is_some_and(|flag| flag != "NoFlag");
+    let management = input.management_flag.map(|flag| flag.parse::<Management>());
+    // Every runtime speaks ASP, and none is migrated or updated: a filter for that finds nothing.
+    let nothing =
+        input.protocol_type.is_some_and(|kind| kind != "ASP") || matches!(management, Some(Err(())));
     let mut statuses = input.desktop_status_list;
     statuses.extend(input.desktop_status);
     RuntimeFilter {
@@ -67,6 +68,7 @@ fn filter(input: Input) -> RuntimeFilter {
         charge_type: input.charge_type,
         os_types: input.os_types,
         tags: input.tag.into_iter().filter_map(|tag| Some((tag.key?, tag.value))).collect(),
+        management: management.and_then(Result::ok),
         nothing,
         ..RuntimeFilter::default()
     }
@@ -78,6 +80,8 @@ fn shown(view: RuntimeView) -> Desktops {
     let size = catalog::find_desktop_type(&runtime.desktop_type);
     let bundle_name =
         runtime.bundle_id.as_deref().and_then(catalog::find_bundle).map(|found| found.name.to_owned());
+    let management = runtime.management().as_str().to_owned();
+    let waits = runtime.sandbox == SandboxStatus::Pending;
     let deleted = runtime.deleted_at_ms.is_some();
     let status = if deleted { "Deleted" } else { runtime.sandbox.as_str() };
     let disk = DesktopsDisks {
@@ -106,8 +110,8 @@ fn shown(view: RuntimeView) -> Desktops {
         host_name: Some(runtime.host_name),
         image_id: Some(runtime.image_id),
         image_name: image.map(|image| image.name.to_owned()),
-        management_flag: Some("NoFlag".to_owned()),
-        management_flags: Some(vec!["NoFlag".to_owned()]),
+        management_flag: Some(management.clone()),
+        management_flags: Some(vec![management]),
         memory: size.map(|size| size.memory_mib),
         office_site_id: Some(runtime.office_site_id.to_string()),
         office_site_name: Some(view.office_site_name),
@@ -115,12 +119,12 @@ fn shown(view: RuntimeView) -> Desktops {
         os_type: Some(runtime.os_type),
         platform: image.map(|image| image.platform.to_owned()),
         // The API has no field for a reason; Progress is the one that people read while they wait.
-        progress: (!runtime.reason.is_empty()).then_some(runtime.reason),
+        progress: Some(runtime.reason).filter(|reason| waits && !reason.is_empty()),
         protocol_type: Some("ASP".to_owned()),
         session_type: Some("SINGLE_SESSION".to_owned()),
         standard_start_time: runtime.started_at_ms.map(|at| shown_time(at, TimeFormat::Seconds)),
         start_time: runtime.started_at_ms.map(|at| shown_time(at, TimeFormat::Minutes)),
-        support_hibernation: Some(false),
+        support_hibernation: Some(true),
         system_disk_size: image.map(|image| image.size_gib),
         tags: Some(tags.collect()),
         volume_encryption_enabled: Some(false),

@@ -2,7 +2,7 @@
 
 use creel_control::access::Actor;
 use creel_control::page::PageNumber;
-use creel_control::runtime::{RuntimeFilter, RuntimeView, provider_word};
+use creel_control::runtime::{Management, RuntimeFilter, RuntimeView, provider_word};
 use creel_wire::error::ApiError;
 use creel_wire::ops::runtime::list_desktop_agent_runtime::{
     Data, DataAgentImInfo, DataAgentInstanceInfoList, Input, Output,
@@ -49,11 +49,12 @@ fn known(
 }
 
 fn filter(input: Input) -> Result<RuntimeFilter, ApiError> {
-    // No channel is configured, nobody is online in a chat client, no runtime hibernates, every agent was deployed
-    // by the administrator, and drift is not measured: a filter for another value finds nothing.
+    let management = input.management_status.map(|status| status.parse::<Management>());
+    // No channel is configured, nobody is online in a chat client, no runtime is migrated or updated, every agent was
+    // deployed by the administrator, and drift is not measured: a filter for another value finds nothing.
     let nothing = input.channel_configure == Some(true)
         || input.agent_im_online_status.is_some_and(|status| status != "Offline")
-        || input.management_status.is_some()
+        || matches!(management, Some(Err(())))
         || input.deployment_source.is_some_and(|source| source != "Admin")
         || (input.include_risk_info == Some(true) && input.has_risk == Some(true));
     let mut ids = input.desktop_ids;
@@ -84,6 +85,7 @@ fn filter(input: Input) -> Result<RuntimeFilter, ApiError> {
         users: input.auth_users,
         has_model_group: input.model_configure,
         model_group_id: input.model_template_id,
+        management: management.and_then(Result::ok),
         nothing,
         ..RuntimeFilter::default()
     })
@@ -91,6 +93,10 @@ fn filter(input: Input) -> Result<RuntimeFilter, ApiError> {
 
 fn shown(view: RuntimeView) -> Data {
     let runtime = view.runtime;
+    let management = match runtime.management() {
+        Management::NoFlag => Vec::new(),
+        flag => vec![flag.as_str().to_owned()],
+    };
     let configured = runtime.model_group_id.is_some();
     let group_id = runtime.model_group_id.map(|id| id.to_string());
     let agent = DataAgentInstanceInfoList {
@@ -119,7 +125,7 @@ fn shown(view: RuntimeView) -> Data {
         desktop_id: Some(outer),
         desktop_name: Some(runtime.name),
         desktop_status: Some(if deleted { "Deleted" } else { runtime.sandbox.as_str() }.to_owned()),
-        management_statuses: Some(Vec::new()),
+        management_statuses: Some(management),
         model_configure: Some(configured),
         model_template_id: group_id,
         model_template_name: view.model_group_name,

@@ -3,14 +3,19 @@
 pub(crate) mod create_desktops;
 pub(crate) mod delete_desktops;
 pub(crate) mod describe_desktops;
+pub(crate) mod hibernate_desktops;
 pub(crate) mod list_desktop_agent_runtime;
+pub(crate) mod modify_desktop_name;
 pub(crate) mod reboot_desktops;
 pub(crate) mod start_desktops;
 pub(crate) mod stop_desktops;
+pub(crate) mod wakeup_desktops;
 
 use creel_control::runtime::RuntimeError;
 use creel_wire::error::{ApiError, ErrorCode};
 use creel_wire::guest::AgentStatus;
+
+use super::sentence;
 
 /// The word of an agent's status; the API's AgentInstanceStatus.
 pub(crate) fn agent_status_word(status: AgentStatus) -> &'static str {
@@ -26,6 +31,12 @@ pub(crate) fn agent_status_word(status: AgentStatus) -> &'static str {
     }
 }
 
+/// What a name may be, as the error of the parameter that it came in.
+fn name_error(parameter: &str) -> ApiError {
+    let text = sentence(&RuntimeError::Name.to_string());
+    ApiError::invalid(parameter, format!("{text}, and no control characters."))
+}
+
 pub(crate) fn api_error(error: RuntimeError) -> ApiError {
     use RuntimeError as E;
     let text = match &error {
@@ -35,8 +46,8 @@ pub(crate) fn api_error(error: RuntimeError) -> ApiError {
     };
     let code = match &error {
         E::NotFound(_) => ErrorCode::DESKTOP_NOT_FOUND,
-        E::NotRunning { .. } => ErrorCode::INCORRECT_DESKTOP_STATUS,
-        E::OfficeSiteNotFound(_) => ErrorCode::OFFICE_SITE_NOT_FOUND,
+        E::WrongStatus { .. } => ErrorCode::INCORRECT_DESKTOP_STATUS,
+        E::OfficeSiteNotFound(_) => ErrorCode::DIRECTORY_NOT_FOUND,
         E::ResourceGroupNotFound(_) => ErrorCode::RESOURCE_GROUP_NOT_FOUND,
         E::BundleNotFound(_) => ErrorCode::BUNDLE_NOT_FOUND,
         E::ImageNotFound(_) => ErrorCode::IMAGE_STATUS_NOT_VALID,
@@ -49,7 +60,7 @@ pub(crate) fn api_error(error: RuntimeError) -> ApiError {
             );
         }
         E::NothingToMake => return ApiError::missing("BundleId"),
-        E::Name => return ApiError::invalid("DesktopName", format!("{text}, and no control characters.")),
+        E::Name => return name_error("DesktopName"),
         E::User(_) => {
             return ApiError::invalid(
                 "EndUserId",
@@ -59,10 +70,5 @@ pub(crate) fn api_error(error: RuntimeError) -> ApiError {
         E::MonthlyCredits => return ApiError::invalid("MonthlyCredits", format!("{text}.")),
         E::Access(_) | E::Store(_) => ErrorCode::INTERNAL_ERROR,
     };
-    let mut message = text;
-    if let Some(first) = message.get(..1).map(str::to_uppercase) {
-        message.replace_range(..1, &first);
-    }
-    message.push('.');
-    ApiError::new(code, message)
+    ApiError::new(code, format!("{}.", sentence(&text)))
 }

@@ -51,7 +51,18 @@ const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("GroupId", Kind::String).refused(),
     ParamSpec::new("ImageId", Kind::Strings).items_max(100),
     ParamSpec::new("IncludeAutoSnapshotPolicy", Kind::Boolean).ignored(),
-    ParamSpec::new("ManagementFlag", Kind::String).one_of(&["Migrating", "Updating", "NoFlag"]),
+    ParamSpec::new("ManagementFlag", Kind::String).one_of(&[
+        "NoFlag",
+        "Migrating",
+        "MigratingProtocol",
+        "Updating",
+        "Hibernating",
+        "Hibernated",
+        "WakingUp",
+        "EnterMaintenance",
+        "UnderMaintenance",
+        "Assigning",
+    ]),
     ParamSpec::new("MaxResults", Kind::Integer).min(1).max(1000),
     ParamSpec::new("MultiResource", Kind::Boolean).ignored(),
     ParamSpec::new("NetworkInterfaceIp", Kind::String).refused(),
@@ -104,7 +115,8 @@ pub struct Input {
     pub excluded_end_user_id: Vec<String>,
     /// At most 100 items.
     pub image_id: Vec<String>,
-    /// One of `Migrating`, `Updating`, `NoFlag`. Example: `NoFlag`.
+    /// One of `NoFlag`, `Migrating`, `MigratingProtocol`, `Updating`, `Hibernating`, `Hibernated`,
+    /// `WakingUp`, `EnterMaintenance`, `UnderMaintenance`, `Assigning`. Example: `NoFlag`.
     pub management_flag: Option<String>,
     /// From 1 to 1000. Default `10`. Example: `10`.
     pub max_results: Option<i64>,

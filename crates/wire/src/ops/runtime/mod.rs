@@ -4,7 +4,10 @@
 pub mod create_desktops;
 pub mod delete_desktops;
 pub mod describe_desktops;
+pub mod hibernate_desktops;
 pub mod list_desktop_agent_runtime;
+pub mod modify_desktop_name;
 pub mod reboot_desktops;
 pub mod start_desktops;
 pub mod stop_desktops;
+pub mod wakeup_desktops;
