@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use crate::model::{config, create_group, create_provider, text};
 use crate::model_calls::{Answer, Api, Tenant};
 
+/// Filters, and the providers that they find.
+type Found<'a> = (Vec<(&'a str, &'a str)>, Vec<&'a String>);
+
 const VERSION: &str = "2021-09-01";
 const DESKTOPS: &str = "2020-09-30";
 
@@ -106,7 +109,7 @@ both_databases! {
         let third = create_provider(&api, &one, "moonshot", &[("Config", &config)]).await.ok();
         let third = text(&third["Data"]["ProviderTemplateId"]);
         let ids = json!([second]).to_string();
-        let expected: [(Vec<(&str, &str)>, Vec<&String>); 7] = [
+        let expected: [Found<'_>; 7] = [
             (vec![], vec![&first, &second, &third]),
             (vec![("ModelTemplateId", &one)], vec![&first, &third]),
             (vec![("ProviderName", "bailian")], vec![&first, &second]),
