@@ -44,8 +44,13 @@ rust_tests() {
 
 binary() { cargo build --locked -p creel; }
 
+conformance() {
+  CREEL_BIN="$REPO_DIR/target/debug/creel" scripts/with-postgres.sh \
+    "$VENV_DIR/bin/python" -m pytest tests/conformance -q -p no:cacheprovider --durations=5
+}
+
 python_tests() {
-  CREEL_BIN="$REPO_DIR/target/debug/creel" "$VENV_DIR/bin/python" -m pytest tests -q -p no:cacheprovider --durations=5
+  CREEL_BIN="$REPO_DIR/target/debug/creel" "$VENV_DIR/bin/python" -m pytest tests --ignore=tests/conformance -q -p no:cacheprovider --durations=5
 }
 
 scripts_parse() {
@@ -65,4 +70,5 @@ stage "generated code is current" cargo run --locked --quiet -p xtask -- gen-ops
 if command -v cargo-deny >/dev/null; then stage "cargo deny" cargo deny --offline check bans licenses sources; fi
 stage "Rust tests on SQLite and PostgreSQL" rust_tests
 stage "build creel" binary
+stage "conformance: every operation by the official SDKs, SQLite and PostgreSQL" conformance
 stage "Python tests: real server, real OpenClaw, official SDKs" python_tests

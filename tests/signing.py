@@ -34,7 +34,7 @@ class Caller:
 
     def call(self, version: str, action: str, query=None, body=b"", *, method="POST", headers=None, after=None,
              secret=None, date_shift_seconds=0) -> Answer:  # fmt: skip
-        """`headers` are signed with the rest, `after` replace signed ones afterwards, as a forger would."""
+        """`headers` are signed with the rest, `after` replace signed ones afterwards, as a forger would; None takes one away."""
         query = query or {}
         when = datetime.now(timezone.utc) + timedelta(seconds=date_shift_seconds)
         signed = {
@@ -66,7 +66,7 @@ class Caller:
         signed["authorization"] = (
             f"ACS3-HMAC-SHA256 Credential={self.key_id},SignedHeaders={';'.join(names)},Signature={signature}"
         )
-        signed |= after or {}
+        signed = {name: value for name, value in (signed | (after or {})).items() if value is not None}
         return self.send(method, "/?" + canonical_query if canonical_query else "/", body, signed)
 
     def send(self, method: str, target: str, body: bytes, headers: dict) -> Answer:
