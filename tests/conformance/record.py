@@ -34,10 +34,8 @@ def gaps(record: Record) -> set[str]:
             if (code in record.codes[action]) == (code in reasons):
                 found.add(f"error {action} {code}")
     for resource in resources():
-        actions = [op.action for op in built().values() if op.resource == resource]
-        seen = set().union(*(record.codes[action] for action in actions))
-        for code in codes_of(resource) - seen - errors("any").keys():
-            found.add(f"error {actions[0]} {code}")
+        first = next(op.action for op in built().values() if op.resource == resource)
+        found |= {f"error {first} {code}" for code in codes_of(resource) - answered - errors("any").keys()}
     found |= {f"code {code} of-the-table" for code in set(codes()) - answered - errors("any").keys()}
     return found
 
@@ -63,6 +61,7 @@ def unknown_reasons() -> list[str]:
         known = built()[action].answer_fields() if action in built() else []
         wrong += [f"fields.{action}.{path}" for path in fields if not any((leaf + ".").startswith(path + ".") for leaf in known)]
     for action, reasons in absent().get("errors", {}).items():
-        known = set(codes()) if action == "any" else set(built()[action].documented_codes) if action in built() else set()
+        mapped = set(codes()).union(*(codes_of(resource) for resource in resources()))
+        known = mapped if action == "any" else set(built()[action].documented_codes) if action in built() else set()
         wrong += [f"errors.{action}.{code}" for code in reasons if code not in known]
     return wrong

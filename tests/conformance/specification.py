@@ -96,7 +96,7 @@ def parameter(path: str, value: dict, patches: dict, classes: dict, inherited: s
         klass=klass,
         reason=reason.strip(),
         values=patch.get("values", item.get("meta_enum", []) if item["type"] == "string" else []),
-        limits={name: limit for name, limit in limits.items() if limit is not None},
+        limits={name: int(limit) for name, limit in limits.items() if limit is not None},
         position=value.get("position", "query"),
         as_json=value.get("wire_serialisation") == "json-string",
         added="type" in patch,

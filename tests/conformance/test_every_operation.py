@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from driver import HAPPY, example, given, is_id, mapped, split, texts, unknown_id, without_request_id
+from driver import HAPPY, example, given, is_id, mapped, texts, unknown_id, without_request_id
 from specification import ITEMS_MAX_DEFAULT, built, resources
 
 FORM = "application/x-www-form-urlencoded"
@@ -20,28 +20,22 @@ for resource in resources():
 every_operation = pytest.mark.parametrize("operation", [op for op in built().values() if op.action in HAPPY], ids=lambda op: op.action)
 
 
-def answers(tenant, operation, parameters, **how):
-    """A call signed by hand, for what no SDK does."""
-    query, body = split(operation, parameters)
-    return tenant.by_hand.call(operation.version, operation.action, query, body, **how)
-
-
 @every_operation
 def test_only_who_signs_is_answered_and_only_once(tenant, operation):
     parameters = tenant.good(operation.action)
     columns = tenant.record.columns[operation.action]
 
-    unsigned = answers(tenant, operation, parameters, after={"authorization": None})
+    unsigned = tenant.by_hand(operation.action, parameters, after={"authorization": None})
     assert (unsigned.status, unsigned.code) == (400, "IncompleteSignature")
     columns.add("no credentials")
 
-    forged = answers(tenant, operation, parameters, secret="not the secret")
+    forged = tenant.by_hand(operation.action, parameters, secret="not the secret")
     assert (forged.status, forged.code) == (400, "SignatureDoesNotMatch")
     columns.add("wrong signature")
 
     nonce = {"x-acs-signature-nonce": uuid.uuid4().hex}
-    assert answers(tenant, operation, parameters, headers=nonce).status == 200
-    again = answers(tenant, operation, parameters, headers=nonce)
+    assert tenant.by_hand(operation.action, parameters, headers=nonce).status == 200
+    again = tenant.by_hand(operation.action, parameters, headers=nonce)
     assert (again.status, again.code) == (400, "SignatureNonceUsed")
     columns.add("replay")
 
@@ -81,7 +75,9 @@ def test_a_client_token_makes_a_call_happen_once(tenant, operation):
         assert without_request_id(tenant.call(action, parameters)) == first, "the same token, the same answer"
         changed = tenant.good(action) | {"ClientToken": token}
         if changed == parameters:
-            changed = changed | {next(n for n, v in changed.items() if isinstance(v, str) and n != "ClientToken"): "other"}
+            # A call of constants: some name makes another request of it.
+            names = (p.name for p in operation.parameters.values() if p.name.endswith("Name") and p.name not in changed)
+            changed = changed | {next(names): "other"}
         tenant.refused(action, "IdempotentParameterMismatch", changed)
 
 
@@ -120,7 +116,7 @@ def test_values_out_of_bounds_are_refused(tenant, operation):
     parameters = tenant.good(operation.action)
     for spec in operation.of_class("acts", "echoed"):
         for value in out_of_bounds(spec):
-            answer = tenant.attempt(operation.action, given(parameters, spec.path, value))
+            answer = tenant.attempt(operation.action, given(operation, parameters, spec.path, value))
             shown = repr(value)[:60]
             assert answer.status == 400, f"{operation.action} takes {spec.path}={shown}: {answer.body}"
             wanted = f"Invalid{spec.path.split('.')[-1]}"
@@ -131,7 +127,7 @@ def test_values_out_of_bounds_are_refused(tenant, operation):
 def test_refused_parameters_are_refused(tenant, operation):
     parameters = tenant.good(operation.action)
     for spec in operation.of_class("refused"):
-        told = tenant.refused(operation.action, "UnsupportedParameter", given(parameters, spec.path, example(spec)))
+        told = tenant.refused(operation.action, "UnsupportedParameter", given(operation, parameters, spec.path, example(spec)))
         assert spec.name in told["Message"]
         tenant.record.refused[operation.action].add(spec.path)
 
@@ -143,8 +139,12 @@ def test_ignored_parameters_change_nothing(tenant, operation):
     parameters = tenant.good(operation.action)
     more = parameters
     for spec in specs:
-        more = given(more, spec.path, example(spec))
+        more = given(operation, more, spec.path, example(spec))
     tenant.record.ignored[operation.action] |= {spec.path for spec in specs + required}
-    answer = without_request_id(tenant.call(operation.action, more))
     if operation.action.startswith(READS):
-        assert answer == without_request_id(tenant.call(operation.action, parameters))
+        # Runtimes that other cases made may still be starting between the two calls.
+        with_them = lambda: without_request_id(tenant.call(operation.action, more))  # noqa: E731
+        without = lambda: without_request_id(tenant.call(operation.action, parameters))  # noqa: E731
+        tenant.world.until("the same answer with ignored parameters", lambda: with_them() == without())
+    else:
+        tenant.call(operation.action, more)

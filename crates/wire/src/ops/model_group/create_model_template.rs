@@ -17,7 +17,7 @@ pub const SPEC: OpSpec =
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("AgentPlatform", Kind::String),
     ParamSpec::new("AgentProvider", Kind::String).required(),
-    ParamSpec::new("BizType", Kind::Integer).required(),
+    ParamSpec::new("BizType", Kind::Integer).required().ignored(),
     ParamSpec::new("ClientToken", Kind::String).len_max(64),
     ParamSpec::new("Description", Kind::String).echoed().len_max(2000),
     ParamSpec::new("Name", Kind::String).required().len_max(128),
@@ -31,8 +31,6 @@ pub struct Input {
     pub agent_platform: Option<String>,
     /// Example: `OpenClaw`.
     pub agent_provider: String,
-    /// Example: `1`.
-    pub biz_type: i64,
     /// Makes a repeated call answer as the first one did. At most 64 characters.
     pub client_token: Option<String>,
     /// Kept and shown again only. At most 2000 characters. Example: `Test model group`.
@@ -53,7 +51,6 @@ impl Input {
         Ok(Self {
             agent_platform: fields.optional("AgentPlatform")?,
             agent_provider: fields.required("AgentProvider")?,
-            biz_type: fields.required("BizType")?,
             client_token: fields.optional("ClientToken")?,
             description: fields.optional("Description")?,
             name: fields.required("Name")?,

@@ -19,7 +19,7 @@ const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("AgentPlatformList", Kind::Strings),
     ParamSpec::new("AgentProvider", Kind::String),
     ParamSpec::new("AgentProviderList", Kind::Strings),
-    ParamSpec::new("BizType", Kind::Integer).required(),
+    ParamSpec::new("BizType", Kind::Integer).required().ignored(),
     ParamSpec::new("HasModel", Kind::Boolean),
     ParamSpec::new("ModelTemplateIdList", Kind::Strings),
     ParamSpec::new("Name", Kind::String),
@@ -40,8 +40,6 @@ pub struct Input {
     pub agent_provider: Option<String>,
     /// Example: `OpenClaw`.
     pub agent_provider_list: Vec<String>,
-    /// Example: `1`.
-    pub biz_type: i64,
     /// Example: `true`.
     pub has_model: Option<bool>,
     /// `ModelTemplateIdList`.
@@ -70,7 +68,6 @@ impl Input {
             agent_platform_list: fields.list("AgentPlatformList")?,
             agent_provider: fields.optional("AgentProvider")?,
             agent_provider_list: fields.list("AgentProviderList")?,
-            biz_type: fields.required("BizType")?,
             has_model: fields.optional("HasModel")?,
             model_template_id_list: fields.list("ModelTemplateIdList")?,
             name: fields.optional("Name")?,
