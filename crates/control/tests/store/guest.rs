@@ -92,6 +92,18 @@ both_databases! {
         assert_eq!(guests.find(&id).await.unwrap().unwrap().replica_id, "");
     }
 
+    async fn a_replica_reads_the_wishes_for_the_guests_that_it_holds(t) {
+        let guests = Guests::new(t.store.clone(), t.ids.clone());
+        let (id, token) = runtime_with_token(&t).await;
+        guests.enroll(&token, "key-a".to_owned()).await.unwrap();
+        let epoch = guests.open_link(&id, "replica-1").await.unwrap();
+        let marks = guests.wish_marks("replica-1").await.unwrap();
+        let mark = marks.first().unwrap();
+        assert_eq!((&mark.runtime_id, mark.epoch), (&id, epoch));
+        assert!(mark.generation > 0 && !mark.deleted && !mark.invocations_waiting);
+        assert!(guests.wish_marks("replica-2").await.unwrap().is_empty());
+    }
+
     async fn what_a_guest_reports_shows_while_its_replica_lives(t) {
         let guests = Guests::new(t.store.clone(), t.ids.clone());
         let runtimes = Runtimes::new(t.store.clone(), t.ids.clone());
