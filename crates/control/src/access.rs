@@ -1,6 +1,6 @@
 //! Who asks, and what every change leaves behind: an audit row, a used nonce, a remembered answer.
 
-use creel_wire::id::{AccessKeyId, AccountId, EndUserId};
+use creel_wire::id::{AccessKeyId, AccountId, EndUserId, PrincipalId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -13,10 +13,20 @@ const USER_AGENT_CHARS_MAX: usize = 256;
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
-    /// A signed request.
+    /// A request signed with a key of the account's root.
     AccessKey(AccessKeyId),
+    /// A request signed with a key of somebody under the account.
+    Member(Member),
     /// The operator, by `creel admin` on the server's own machine.
     Operator,
+}
+
+/// Somebody under an account, by one of their keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub key_id: AccessKeyId,
+    pub principal_id: PrincipalId,
+    pub name: String,
 }
 
 /// Where a request came from, and the API version that it asked for; all empty for the operator.
@@ -75,6 +85,7 @@ impl Actor {
     pub fn name(&self) -> &str {
         match &self.principal {
             Principal::AccessKey(id) => id.as_str(),
+            Principal::Member(member) => member.key_id.as_str(),
             Principal::Operator => "operator",
         }
     }
@@ -83,8 +94,14 @@ impl Actor {
     pub fn principal_name(&self) -> String {
         match &self.principal {
             Principal::AccessKey(_) => format!("account:{}", self.account_id),
+            Principal::Member(member) => format!("user:{}", member.name),
             Principal::Operator => "operator".to_owned(),
         }
+    }
+
+    /// True for the account's root and for the operator.
+    pub fn is_root(&self) -> bool {
+        !matches!(self.principal, Principal::Member(_))
     }
 
     /// What this request leaves in the audit log if it succeeds.

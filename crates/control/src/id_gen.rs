@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use creel_wire::id::{
     AccessKeyId, AccountId, CallId, CreditPackId, InvocationId, JvsId, ModelGroupId, ModelId, OfficeSiteId,
-    ProviderId, ResourceGroupId, RuntimeId, VirtualKeyId,
+    PrincipalId, ProviderId, ResourceGroupId, RuntimeId, VirtualKeyId,
 };
 
 use crate::clock::Clock;
@@ -34,6 +34,8 @@ impl IdGen {
     }
 
     makers! {
+        /// `prn-…`
+        principal -> PrincipalId;
         /// `ecd-…`
         runtime -> RuntimeId;
         /// `jvs-…`

@@ -17,6 +17,7 @@ pub mod message;
 pub mod model;
 pub mod office_site;
 pub mod page;
+pub mod principal;
 pub mod reconcile;
 pub mod resource_group;
 pub mod runtime;

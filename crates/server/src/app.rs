@@ -9,6 +9,7 @@ use creel_control::ledger::Credits;
 use creel_control::message::Messages;
 use creel_control::model::Models;
 use creel_control::office_site::OfficeSites;
+use creel_control::principal::Principals;
 use creel_control::resource_group::ResourceGroups;
 use creel_control::runtime::Runtimes;
 use creel_control::store::Store;
@@ -36,6 +37,7 @@ pub(crate) struct Services {
     pub(crate) store: Store,
     pub(crate) tasks: Tasks,
     pub(crate) accounts: Accounts,
+    pub(crate) principals: Principals,
     pub(crate) office_sites: OfficeSites,
     pub(crate) resource_groups: ResourceGroups,
     pub(crate) runtimes: Runtimes,

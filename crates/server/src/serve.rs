@@ -17,6 +17,7 @@ use creel_control::message::Messages;
 use creel_control::model::ModelError;
 use creel_control::model::Models;
 use creel_control::office_site::OfficeSites;
+use creel_control::principal::{self, Principals};
 use creel_control::resource_group::ResourceGroups;
 use creel_control::runtime::Runtimes;
 use creel_control::store::{DbUrl, Store, StoreError};
@@ -106,6 +107,7 @@ impl Server {
         let models = Models::new(store.clone(), sealer, ids.clone(), config.gateway.required);
         let credits = Credits::new(store.clone(), ids.clone());
         system_providers::seed(&models, &credits, &accounts, &ids, &config).await?;
+        let principals = Principals::new(store.clone(), ids.clone(), accounts.clone());
         let runtimes = Runtimes::new(store.clone(), ids.clone());
 
         let app = App::new(Services {
@@ -123,9 +125,11 @@ impl Server {
             store,
             tasks: tasks.clone(),
             accounts,
+            principals,
             metrics: Metrics::new(),
             nonces: Nonces::default(),
         });
+        write_key_uses(&app);
         let links = agents::start(&app, &admin_url, &agent_url).await?;
         if app.config.has_role(Role::Gateway) {
             let gateway = llm::start(&app).await?;
@@ -165,6 +169,18 @@ impl Server {
         drop(self.app);
         tasks.shutdown(SHUTDOWN_DEADLINE).await
     }
+}
+
+/// Writes once a minute when keys were last used.
+fn write_key_uses(app: &App) {
+    let (principals, cancelled) = (app.principals.clone(), app.tasks.cancelled());
+    app.tasks.spawn("key-uses", async move {
+        while cancelled.run_until_cancelled(tokio::time::sleep(principal::FLUSH_EVERY)).await.is_some() {
+            if let Err(error) = principals.write_uses().await {
+                tracing::warn!(error = %crate::ops::chain(&error), "when keys were last used was not written");
+            }
+        }
+    });
 }
 
 async fn listen(

@@ -93,6 +93,12 @@ codes! {
     RESOURCE_GROUP_NAME_TAKEN = "ResourceGroup.NameDuplicate", 400;
     RESOURCE_GROUP_NOT_EMPTY = "ResourceGroup.NotEmpty", 400;
     RESOURCE_NOT_IN_GROUP = "ResourceGroup.ResourceNotInGroup", 400;
+    PRINCIPAL_NOT_FOUND = "EntityNotExist.User", 404;
+    PRINCIPAL_NAME_TAKEN = "EntityAlreadyExists.User", 409;
+    PRINCIPAL_IS_ROOT = "OperationDenied.Root", 403;
+    PRINCIPALS_LIMIT = "LimitExceeded.User", 409;
+    ACCESS_KEY_OF_NOT_FOUND = "EntityNotExist.User.AccessKey", 404;
+    ACCESS_KEYS_LIMIT = "LimitExceeded.User.AccessKey", 409;
     INVOCATION_NOT_FOUND = "Invocation.NotFound", 404;
     /// The agent is not running, so a message cannot reach it.
     AGENT_NOT_RUNNING = "Agent.NotRunning", 400;

@@ -89,6 +89,8 @@ ids! {
     AccountId, "account", starts_with "1";
     /// An access key id, `LTAI…`.
     AccessKeyId, "access key", starts_with "";
+    /// Who calls for an account, `prn-…`.
+    PrincipalId, "principal", starts_with "prn-";
     /// An agent runtime (a desktop, in the provider's words), `ecd-…`.
     RuntimeId, "runtime", starts_with "ecd-";
     /// The outer id of a JVS Computer or Hermes Agent, `jvs-…`, over its `ecd-…` runtime.
@@ -119,6 +121,13 @@ checked_text! {
     EndUserId, "end user", |text| {
         (3..=24).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    }
+}
+
+impl PrincipalId {
+    /// The root of an account, whose id is made of the account's.
+    pub fn of_root(account_id: &AccountId) -> Self {
+        Self(format!("{}{account_id}", Self::MARKER))
     }
 }
 

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use creel_wire::id::{AccessKeyId, AccountId};
+use creel_wire::id::{AccessKeyId, AccountId, PrincipalId};
 use creel_wire::secret::Secret;
 
 use crate::access::{AccessError, Actor};
 use crate::id_gen::{IdGen, random_text};
+use crate::principal::Principal;
 use crate::secrets::{Sealer, SecretsError};
 use crate::store::{Store, StoreError};
 
@@ -31,9 +32,12 @@ pub struct Account {
 pub struct AccessKeyRow {
     pub id: AccessKeyId,
     pub account_id: AccountId,
+    pub principal_id: PrincipalId,
     pub secret_sealed: String,
     pub active: bool,
     pub created_at_ms: i64,
+    /// Up to a minute late; `None` before the first use.
+    pub last_used_at_ms: Option<i64>,
 }
 
 /// An access key whose secret is in clear, to check or make a signature.
@@ -41,6 +45,7 @@ pub struct AccessKeyRow {
 pub struct AccessKey {
     pub id: AccessKeyId,
     pub account_id: AccountId,
+    pub principal_id: PrincipalId,
     pub secret: Secret,
     pub active: bool,
 }
@@ -110,18 +115,27 @@ impl Accounts {
                 Box::pin(async move {
                     actor.audit(tx, &[row.id.as_str()], row.created_at_ms).await?;
                     match tx.insert_account(&row).await {
-                        Err(StoreError::Unique(_)) => Err(AccountError::NameTaken(row.name.clone())),
-                        other => other.map_err(AccountError::Store),
+                        Err(StoreError::Unique(_)) => Err(AccountError::NameTaken(row.name.clone()))?,
+                        other => other?,
                     }
+                    Ok::<_, AccountError>(tx.insert_principal(&Principal::root_of(&row)).await?)
                 })
             })
             .await?;
         Ok(account)
     }
 
-    /// Makes an access key with a new secret; the only time the secret can be read.
+    /// Makes an access key of the account's root with a new secret; the only time the secret can be read.
     pub async fn create_key(&self, account_id: &AccountId) -> Result<AccessKey, AccountError> {
-        self.insert_key(account_id, self.ids.access_key(), Secret::new(random_text(SECRET_CHARS))).await
+        let key = self.new_key(account_id, PrincipalId::of_root(account_id));
+        self.insert_key(key).await
+    }
+
+    /// A key that is in no row yet.
+    pub(crate) fn new_key(&self, account_id: &AccountId, principal_id: PrincipalId) -> AccessKey {
+        let secret = Secret::new(random_text(SECRET_CHARS));
+        let (id, account_id) = (self.ids.access_key(), account_id.clone());
+        AccessKey { id, account_id, principal_id, secret, active: true }
     }
 
     /// Makes sure that the account has this key with this secret, as the environment of the server says.
@@ -132,7 +146,11 @@ impl Accounts {
         secret: Secret,
     ) -> Result<(), AccountError> {
         match self.find_key(&id).await? {
-            None => self.insert_key(account_id, id, secret).await.map(|_| ()),
+            None => {
+                let (account_id, principal_id) = (account_id.clone(), PrincipalId::of_root(account_id));
+                let key = AccessKey { id, account_id, principal_id, secret, active: true };
+                self.insert_key(key).await.map(|_| ())
+            }
             Some(key) if key.account_id == *account_id && key.secret == secret => Ok(()),
             Some(_) => Err(AccountError::KeyTaken(id)),
         }
@@ -159,8 +177,16 @@ impl Accounts {
                 })
             })
             .await?;
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.forget(std::slice::from_ref(id));
         Ok(())
+    }
+
+    /// Drops keys that have changed from memory.
+    pub(crate) fn forget(&self, ids: &[AccessKeyId]) {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in ids {
+            cache.remove(id);
+        }
     }
 
     /// The keys of an account, without secrets; at most 1,000.
@@ -176,7 +202,8 @@ impl Accounts {
         }
         let Some(row) = self.store.find_access_key(id).await? else { return Ok(None) };
         let secret = self.sealer.open(&secret_context(id), &row.secret_sealed)?;
-        let key = Arc::new(AccessKey { id: row.id, account_id: row.account_id, secret, active: row.active });
+        let AccessKeyRow { id: key_id, account_id, principal_id, active, .. } = row;
+        let key = Arc::new(AccessKey { id: key_id, account_id, principal_id, secret, active });
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         if cache.len() >= KEY_CACHE_MAX {
             cache.clear();
@@ -191,20 +218,22 @@ impl Accounts {
         (now_ms.saturating_sub(*read_at_ms) < KEY_CACHE_MS).then(|| key.clone())
     }
 
-    async fn insert_key(
-        &self,
-        account_id: &AccountId,
-        id: AccessKeyId,
-        secret: Secret,
-    ) -> Result<AccessKey, AccountError> {
-        let row = AccessKeyRow {
-            id: id.clone(),
-            account_id: account_id.clone(),
-            secret_sealed: self.sealer.seal(&secret_context(&id), &secret)?,
-            active: true,
+    /// The row of a new key.
+    pub(crate) fn sealed(&self, key: &AccessKey) -> Result<AccessKeyRow, AccountError> {
+        Ok(AccessKeyRow {
+            id: key.id.clone(),
+            account_id: key.account_id.clone(),
+            principal_id: key.principal_id.clone(),
+            secret_sealed: self.sealer.seal(&secret_context(&key.id), &key.secret)?,
+            active: key.active,
             created_at_ms: self.store.clock().now_ms(),
-        };
-        let actor = self.operator(account_id, "CreateAccessKey");
+            last_used_at_ms: None,
+        })
+    }
+
+    async fn insert_key(&self, key: AccessKey) -> Result<AccessKey, AccountError> {
+        let row = self.sealed(&key)?;
+        let actor = self.operator(&key.account_id, "CreateAccessKey");
         self.store
             .write(move |tx| {
                 Box::pin(async move {
@@ -217,7 +246,7 @@ impl Accounts {
                 })
             })
             .await?;
-        Ok(AccessKey { id, account_id: account_id.clone(), secret, active: true })
+        Ok(key)
     }
 
     fn operator(&self, account_id: &AccountId, action: &'static str) -> Actor {

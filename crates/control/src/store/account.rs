@@ -2,21 +2,12 @@
 
 use creel_wire::id::{AccessKeyId, AccountId};
 
+use super::principal::access_key;
 use super::{Row, Store, StoreError, Tx, params};
 use crate::account::{AccessKeyRow, Account};
 
 fn account(row: &Row) -> Result<Account, StoreError> {
     Ok(Account { id: row.parse("id")?, name: row.text("name")?, created_at_ms: row.int("created_at_ms")? })
-}
-
-fn access_key(row: &Row) -> Result<AccessKeyRow, StoreError> {
-    Ok(AccessKeyRow {
-        id: row.parse("id")?,
-        account_id: row.parse("account_id")?,
-        secret_sealed: row.text("secret_sealed")?,
-        active: row.flag("active")?,
-        created_at_ms: row.int("created_at_ms")?,
-    })
 }
 
 impl Store {
@@ -43,7 +34,8 @@ impl Store {
         let row = self
             .db()
             .fetch_optional(
-                "SELECT id, account_id, secret_sealed, active, created_at_ms FROM access_key WHERE id = $1",
+                "SELECT id, account_id, principal_id, secret_sealed, active, created_at_ms, last_used_at_ms
+                 FROM access_key WHERE id = $1",
                 params![id.as_str()],
             )
             .await?;
@@ -57,8 +49,8 @@ impl Store {
         let rows = self
             .db()
             .fetch_all(
-                "SELECT id, account_id, secret_sealed, active, created_at_ms FROM access_key
-                 WHERE account_id = $1 ORDER BY id LIMIT 1000",
+                "SELECT id, account_id, principal_id, secret_sealed, active, created_at_ms, last_used_at_ms
+                 FROM access_key WHERE account_id = $1 ORDER BY id LIMIT 1000",
                 params![account_id.as_str()],
             )
             .await?;
@@ -78,11 +70,12 @@ impl Tx {
 
     pub(crate) async fn insert_access_key(&mut self, key: &AccessKeyRow) -> Result<(), StoreError> {
         self.execute(
-            "INSERT INTO access_key (id, account_id, secret_sealed, active, created_at_ms)
-             VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO access_key (id, account_id, principal_id, secret_sealed, active, created_at_ms)
+             VALUES ($1, $2, $3, $4, $5, $6)",
             params![
                 key.id.as_str(),
                 key.account_id.as_str(),
+                key.principal_id.as_str(),
                 &key.secret_sealed,
                 key.active,
                 key.created_at_ms

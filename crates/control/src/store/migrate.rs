@@ -12,6 +12,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "ledger", include_str!("../../../../migrations/0002_ledger.sql")),
     (4, "channels", include_str!("../../../../migrations/0004_channels.sql")),
     (5, "users", include_str!("../../../../migrations/0005_users.sql")),
+    (6, "access", include_str!("../../../../migrations/0006_access.sql")),
     (7, "audit content", include_str!("../../../../migrations/0007_audit_content.sql")),
     (8, "desktops", include_str!("../../../../migrations/0008_desktops.sql")),
 ];

@@ -16,6 +16,7 @@ mod list;
 mod migrate;
 mod model;
 mod office_site;
+mod principal;
 mod reconcile;
 mod resource_group;
 mod row;

@@ -11,6 +11,7 @@
 mod account;
 mod guest;
 mod ledger;
+mod migration;
 mod model;
 mod model_change;
 mod model_effective;

@@ -38,6 +38,7 @@ mod model;
 mod model_group;
 mod model_provider;
 mod office_site;
+pub(crate) mod principal;
 mod region;
 mod resource_group;
 mod runtime;
@@ -114,6 +115,14 @@ operations! {
     office_site::create_simple_office_site,
     office_site::delete_office_sites,
     office_site::describe_office_sites,
+    principal::create_access_key,
+    principal::create_principal,
+    principal::delete_access_key,
+    principal::delete_principal,
+    principal::list_access_keys,
+    principal::list_principals,
+    principal::update_access_key,
+    principal::update_principal,
     region::describe_regions,
     resource_group::create_resource_group,
     resource_group::delete_resource_group,

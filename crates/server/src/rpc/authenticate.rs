@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use creel_control::account::AccessKey;
+use creel_control::principal::Principal;
 use creel_wire::error::{ApiError, ErrorCode};
-use creel_wire::id::AccessKeyId;
+use creel_wire::id::{AccessKeyId, PrincipalId};
 use creel_wire::params::Params;
 use creel_wire::sign::{self, Claim};
 use creel_wire::time::TimeFormat;
@@ -13,12 +14,13 @@ use jiff::SignedDuration;
 use super::nonces::{SKEW_SECONDS_MAX, Stale};
 use super::{WholeRequest, account_error};
 use crate::app::App;
-use crate::ops::nonce_used;
+use crate::ops::{self, nonce_used};
 
 /// An authenticated request: its key, and what of it was signed.
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) key: Arc<AccessKey>,
+    pub(super) principal: Arc<Principal>,
     pub(super) version: String,
     pub(super) action: String,
     pub(super) nonce: String,
@@ -55,8 +57,10 @@ pub(super) async fn authenticate(
             "The security token does not belong to this access key. Leave it out with a permanent key.",
         ));
     }
+    let principal = find_principal(app, &key.principal_id).await?;
     check_fresh(app, &claim, &key.id)?;
-    Ok(Caller { key, version: claim.version, action: claim.action, nonce: claim.nonce })
+    app.principals.note_use(&key.id);
+    Ok(Caller { key, principal, version: claim.version, action: claim.action, nonce: claim.nonce })
 }
 
 /// Headers as the signature sees them; HTTP/2 carries the host as the authority.
@@ -77,9 +81,25 @@ fn signed_headers(request: &WholeRequest) -> Vec<(&str, &str)> {
 }
 
 async fn find_key(app: &App, id: &str) -> Result<Arc<AccessKey>, ApiError> {
-    let unknown = || ApiError::new(ErrorCode::ACCESS_KEY_NOT_FOUND, "The access key does not exist.");
-    let id = AccessKeyId::parse(id).map_err(|_| unknown())?;
-    app.accounts.find_key(&id).await.map_err(|error| account_error(&error))?.ok_or_else(unknown)
+    let id = AccessKeyId::parse(id).map_err(|_| unknown_key())?;
+    app.accounts.find_key(&id).await.map_err(|error| account_error(&error))?.ok_or_else(unknown_key)
+}
+
+fn unknown_key() -> ApiError {
+    ApiError::new(ErrorCode::ACCESS_KEY_NOT_FOUND, "The access key does not exist.")
+}
+
+/// Whose key it is. One that was deleted a moment ago has no keys any more.
+async fn find_principal(app: &App, id: &PrincipalId) -> Result<Arc<Principal>, ApiError> {
+    let found = app.principals.find(id).await.map_err(ops::principal::api_error)?;
+    let principal = found.ok_or_else(unknown_key)?;
+    if principal.active {
+        return Ok(principal);
+    }
+    Err(ApiError::new(
+        ErrorCode::ACCESS_KEY_INACTIVE,
+        "The principal of this key is turned off. Ask the administrator of the account.",
+    ))
 }
 
 fn check_fresh(app: &App, claim: &Claim, key: &AccessKeyId) -> Result<(), ApiError> {

@@ -7,14 +7,16 @@
 
 mod answer;
 mod authenticate;
+mod authorize;
 mod nonces;
 
 use std::panic::AssertUnwindSafe;
 
 use axum::body::Body;
 use bytes::Bytes;
-use creel_control::access::{Actor, Origin, Principal};
+use creel_control::access::{Actor, Member, Origin, Principal};
 use creel_control::account::AccountError;
+use creel_control::principal::PrincipalKind;
 use creel_wire::error::{ApiError, ErrorCode};
 use creel_wire::params::Params;
 use futures_util::FutureExt;
@@ -100,7 +102,7 @@ async fn dispatch(
     *found = Some(operation);
     let actor = Actor {
         account_id: caller.key.account_id.clone(),
-        principal: Principal::AccessKey(caller.key.id.clone()),
+        principal: asker(&caller),
         end_user: None,
         action: operation.spec.action,
         origin: origin(&request, operation.spec.version),
@@ -109,7 +111,19 @@ async fn dispatch(
         client_token: client_token(operation, &params),
         request_hash: request_hash(&params),
     };
+    authorize::check(&actor)?;
     run(app, operation, actor, &params).await
+}
+
+fn asker(caller: &Caller) -> Principal {
+    let (key_id, principal) = (caller.key.id.clone(), &caller.principal);
+    match principal.kind {
+        PrincipalKind::Root => Principal::AccessKey(key_id),
+        PrincipalKind::User | PrincipalKind::EndUser => {
+            let (principal_id, name) = (principal.id.clone(), principal.name.clone());
+            Principal::Member(Member { key_id, principal_id, name })
+        }
+    }
 }
 
 /// What the audit log keeps of where a request came from. Forwarding headers are not believed: anybody can send them.

@@ -22,6 +22,7 @@ mod model;
 mod model_calls;
 mod model_change;
 mod office_site;
+mod principal;
 mod requests;
 mod resource_group;
 mod tag;

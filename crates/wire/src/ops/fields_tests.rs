@@ -221,7 +221,9 @@ fn the_list_of_operations_has_each_once_and_sane_declarations() {
             assert!(!(spec.required && spec.class == ParamClass::Refused), "{action}.{}", spec.name);
         }
     }
-    for spec in ALL {
+    // What they make is a secret, which a remembered answer would keep in clear.
+    let secret = ["CreateAccessKey", "CreateTemporaryCredentials"];
+    for spec in ALL.iter().filter(|spec| !secret.contains(&spec.action)) {
         let creates = ["Create", "BatchCreate", "Send"].iter().any(|verb| spec.action.starts_with(verb));
         assert_eq!(spec.takes_client_token(), creates, "{}", spec.action);
     }

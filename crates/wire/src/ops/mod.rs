@@ -11,6 +11,7 @@ pub mod model;
 pub mod model_group;
 pub mod model_provider;
 pub mod office_site;
+pub mod principal;
 pub mod region;
 pub mod resource_group;
 pub mod runtime;
@@ -53,6 +54,14 @@ pub const ALL: &[&OpSpec] = &[
     &office_site::create_simple_office_site::SPEC,
     &office_site::delete_office_sites::SPEC,
     &office_site::describe_office_sites::SPEC,
+    &principal::create_access_key::SPEC,
+    &principal::create_principal::SPEC,
+    &principal::delete_access_key::SPEC,
+    &principal::delete_principal::SPEC,
+    &principal::list_access_keys::SPEC,
+    &principal::list_principals::SPEC,
+    &principal::update_access_key::SPEC,
+    &principal::update_principal::SPEC,
     &region::describe_regions::SPEC,
     &resource_group::create_resource_group::SPEC,
     &resource_group::delete_resource_group::SPEC,

@@ -8,6 +8,7 @@ mod agent_key;
 mod key;
 mod ledger;
 mod price;
+mod principal;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,10 +16,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Subcommand;
+use creel_control::access::Actor;
 use creel_control::account::{Account, Accounts};
 use creel_control::clock::{Clock, SystemClock};
 use creel_control::id_gen::IdGen;
 use creel_control::ledger::Credits;
+use creel_control::principal::Principals;
 use creel_control::store::{DbUrl, Store};
 use creel_control::tasks::Tasks;
 use serde_json::Value;
@@ -61,6 +64,9 @@ enum AdminCommand {
     /// Accounts (tenants)
     #[command(subcommand)]
     Account(account::Command),
+    /// Who may call the API for an account: its root and its users
+    #[command(subcommand)]
+    Principal(principal::Command),
     /// Access keys of the API
     #[command(subcommand)]
     Key(key::Command),
@@ -80,6 +86,7 @@ struct Admin {
     store: Store,
     ids: IdGen,
     accounts: Accounts,
+    principals: Principals,
     credits: Credits,
     output: Output,
 }
@@ -97,6 +104,7 @@ pub(super) async fn run(args: &AdminArgs) -> anyhow::Result<ExitCode> {
     let admin = open(&config, flags.output, &tasks).await?;
     let result = match &args.command {
         AdminCommand::Account(command) => account::run(&admin, command).await,
+        AdminCommand::Principal(command) => principal::run(&admin, command).await,
         AdminCommand::Key(command) => key::run(&admin, command).await,
         AdminCommand::Ledger(command) => ledger::run(&admin, command).await,
         AdminCommand::Price(command) => price::run(&admin, command).await,
@@ -120,8 +128,9 @@ async fn open(config: &Config, output: Output, tasks: &Tasks) -> anyhow::Result<
     let store = Store::open(&address, clock.clone(), tasks).await.context("opening the database")?;
     let ids = IdGen::new(clock);
     let accounts = Accounts::new(store.clone(), sealer, ids.clone());
+    let principals = Principals::new(store.clone(), ids.clone(), accounts.clone());
     let credits = Credits::new(store.clone(), ids.clone());
-    Ok(Admin { store, ids, accounts, credits, output })
+    Ok(Admin { store, ids, accounts, principals, credits, output })
 }
 
 impl Admin {
@@ -130,6 +139,11 @@ impl Admin {
         let name = name.unwrap_or(ROOT_ACCOUNT);
         let found = self.accounts.find_by_name(name).await?;
         found.with_context(|| format!("there is no account named {name}"))
+    }
+
+    /// The operator doing something to an account.
+    fn actor(&self, account: &Account, action: &'static str) -> Actor {
+        Actor::operator(account.id.clone(), action, self.ids.request_id())
     }
 }
 

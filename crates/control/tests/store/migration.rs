@@ -1,0 +1,51 @@
+//! Data of the version before, brought to this one.
+
+use creel_control::account::Accounts;
+use creel_control::principal::{PrincipalFilter, PrincipalKind, Principals};
+use creel_control::store::Store;
+use creel_testkit::{TestStore, both_databases};
+
+/// Runs statements of no parameters.
+async fn run(t: &TestStore, statements: &[&'static str]) {
+    for statement in statements.iter().copied() {
+        t.store.write(move |tx| Box::pin(tx.execute(statement, vec![]))).await.unwrap();
+    }
+}
+
+both_databases! {
+    async fn keys_of_before_become_the_roots(t) {
+        let accounts = Accounts::new(t.store.clone(), t.sealer.clone(), t.ids.clone());
+        let account = accounts.create("acme").await.unwrap();
+        let key = accounts.create_key(&account.id).await.unwrap();
+        // Back to migration 2: the rows as that version wrote them.
+        run(&t, &[
+            "CREATE TABLE before AS SELECT id, account_id, secret_sealed, active, created_at_ms FROM access_key",
+            "DROP TABLE access_key",
+            "DROP TABLE policy_attachment",
+            "DROP TABLE policy",
+            "DROP TABLE principal",
+            "CREATE TABLE access_key (
+                 id            TEXT PRIMARY KEY,
+                 account_id    TEXT NOT NULL REFERENCES account (id),
+                 secret_sealed TEXT NOT NULL,
+                 active        BIGINT NOT NULL CHECK (active IN (0, 1)),
+                 created_at_ms BIGINT NOT NULL
+             )",
+            "CREATE INDEX access_key_account ON access_key (account_id, id)",
+            "INSERT INTO access_key SELECT id, account_id, secret_sealed, active, created_at_ms FROM before",
+            "DROP TABLE before",
+            "DELETE FROM _sqlx_migrations WHERE version = 6",
+        ]).await;
+
+        let store = Store::open(&t.url.parse().unwrap(), t.clock.clone(), &t.tasks).await.unwrap();
+        let accounts = Accounts::new(store.clone(), t.sealer.clone(), t.ids.clone());
+        let principals = Principals::new(store, t.ids.clone(), accounts.clone());
+        let root = principals.list(&account.id, &PrincipalFilter::default(), None, 10).await.unwrap().items.remove(0);
+        assert_eq!((root.kind, root.name.as_str(), root.active), (PrincipalKind::Root, "root", true));
+        assert_eq!(root.created_at_ms, account.created_at_ms);
+        let found = accounts.find_key(&key.id).await.unwrap().expect("the key is there");
+        assert_eq!((&found.secret, &found.principal_id), (&key.secret, &root.id));
+        let listed = principals.list_keys(&account.id, "root").await.unwrap();
+        assert_eq!((&listed[0].id, listed[0].last_used_at_ms), (&key.id, None));
+    }
+}

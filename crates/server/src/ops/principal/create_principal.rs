@@ -1,0 +1,15 @@
+//! CreatePrincipal: a user under the account, who may do nothing until it gets a policy.
+
+use creel_control::access::Actor;
+use creel_control::principal::NewPrincipal;
+use creel_wire::error::ApiError;
+use creel_wire::ops::principal::create_principal::{Input, Output, Principal};
+
+use super::shown_principal;
+use crate::app::App;
+
+pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
+    let new = NewPrincipal { name: input.principal_name, description: input.description.unwrap_or_default() };
+    let made = app.principals.create(actor, new).await.map_err(super::api_error)?;
+    Ok(Output { principal: Some(shown_principal!(Principal, made)) })
+}
