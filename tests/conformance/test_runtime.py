@@ -122,7 +122,12 @@ def test_what_cannot_be_made_is_refused(tenant):
     refused = {
         "MissingOfficeSiteId": REGION | {"BundleId": BUNDLE},
         "MissingBundleId": REGION | {"OfficeSiteId": site(tenant)},
-        "InvalidOfficeSiteId.NotFound": good | {"OfficeSiteId": "cn-hangzhou+dir-none"},
+        "InvalidDirectoryId.NotFound": good | {"OfficeSiteId": "cn-hangzhou+dir-none"},
+        "InvalidEncryptionEnabled.Invalid": good | {"VolumeEncryptionKey": "k"},
+        "InvalidEncryptionKey.Missing": good | {"VolumeEncryptionEnabled": True},
+        "InvalidEncryptionKey.NotFound": good | {"VolumeEncryptionEnabled": True, "VolumeEncryptionKey": "k"},
+        "InvalidMemberIp.DesktopAmount": good | {"DesktopMemberIp": "10.0.0.1", "Amount": 2},
+        "ExistedHostname": by_image(tenant, WINDOWS) | {"Hostname": "same-host", "Amount": 2},
         "InvalidDesktopBundle.NotFound": good | {"BundleId": "b-none"},
         "InvalidImageStatus.NotValid": by_image(tenant, "imgc-none"),
         "InvalidDesktopType": by_image(tenant, kind="cloud.none"),

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use creel_wire::id::{
-    AccessKeyId, AccountId, CallId, CreditPackId, InvocationId, JvsId, ModelGroupId, ModelId, OfficeSiteId,
-    PrincipalId, ProviderId, ResourceGroupId, RuntimeId, VirtualKeyId,
+    AccessKeyId, AccountId, CallId, CommandId, CreditPackId, InvocationId, JvsId, ModelGroupId, ModelId,
+    OfficeSiteId, PrincipalId, ProviderId, ResourceGroupId, RuntimeId, VirtualKeyId,
 };
 
 use crate::clock::Clock;
@@ -52,6 +52,8 @@ impl IdGen {
         credit_pack -> CreditPackId;
         /// `inv-…`
         invocation -> InvocationId;
+        /// `t-…`
+        command -> CommandId;
         /// `call-…`
         call -> CallId;
         /// `vk-…`

@@ -9,6 +9,7 @@ pub mod account;
 pub mod audit;
 pub mod catalog;
 pub mod clock;
+pub mod command;
 pub mod driver;
 pub mod guest;
 pub mod id_gen;

@@ -9,6 +9,7 @@
 
 mod agent_record;
 mod backoff;
+mod command;
 mod error;
 mod files;
 mod http;
@@ -25,6 +26,7 @@ mod trampoline;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -37,10 +39,12 @@ pub use error::{ExitReason, GuestError};
 pub use options::{AgentLimits, GuestOptions, Isolation, OpenClawPackage, Timing};
 pub use trampoline::{EXIT_FAILED, EXIT_LOCKED, EXIT_UNCONFINED, exec_trampoline};
 
+use command::Commands;
 use files::{Ownership, ensure_dir, read_json, write_json};
 use http::HttpClient;
 use identity::{Enrolled, ensure_identity};
 use link::Link;
+use openclaw::process::Installation;
 use procfs::ProcessId;
 use supervisor::Supervisor;
 
@@ -99,9 +103,13 @@ pub async fn run(options: GuestOptions) -> Result<ExitReason, GuestError> {
     tracing::info!(runtime.id = %identity.runtime_id, "guest of runtime {} starts", identity.runtime_id);
     let (desired_sender, desired) = watch::channel(known);
     let virtual_key = identity.virtual_key.clone();
-    let (supervisor, published) = Supervisor::new(&options, virtual_key, http.clone(), desired, stop.clone())
-        .map_err(|e| file_error("reading what an earlier guest left in", dir, e))?;
-    let link = Link::new(&options, http, *identity, desired_sender, published)?;
+    let installation =
+        Installation::new(&options).map(Arc::new).map_err(|e| file_error("finding", dir, e))?;
+    let (supervisor, published) =
+        Supervisor::new(&options, installation.clone(), virtual_key, http.clone(), desired, stop.clone())
+            .map_err(|e| file_error("reading what an earlier guest left in", dir, e))?;
+    let commands = Commands::new(installation, identity.runtime_id.clone(), dir.join("commands"));
+    let link = Link::new(&options, http, *identity, commands, desired_sender, published)?;
     Ok(supervise(supervisor, link, &stop).await)
 }
 

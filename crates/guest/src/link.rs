@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use creel_wire::guest::{
-    DesiredState, FRAME_BYTES_MAX, Observation, PROTOCOL_VERSION, Receipt, ToGuest, ToServer,
+    DesiredState, FEATURE_COMMANDS, FRAME_BYTES_MAX, Observation, PROTOCOL_VERSION, Receipt, ToGuest,
+    ToServer,
 };
 use futures_util::{SinkExt, StreamExt};
 use http::Uri;
@@ -20,6 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::backoff::Backoff;
+use crate::command::Commands;
 use crate::error::GuestError;
 use crate::http::{HttpClient, HttpError};
 use crate::identity::Identity;
@@ -80,13 +82,14 @@ impl Link {
         options: &GuestOptions,
         http: HttpClient,
         identity: Identity,
+        commands: Commands,
         desired: watch::Sender<Option<DesiredState>>,
         published: watch::Receiver<Published>,
     ) -> Result<Self, GuestError> {
         let uri = link_uri(&options.server_url)?;
         let boot_id: [u8; 16] = rand::random();
         Ok(Self {
-            invocations: Invocations::new(http.clone(), published.clone()),
+            invocations: Invocations::new(http.clone(), commands, published.clone()),
             http,
             uri,
             identity,
@@ -188,6 +191,7 @@ impl Link {
                         boot_id: self.boot_id.clone(),
                         guest_version: env!("CARGO_PKG_VERSION").to_owned(),
                         signature: self.identity.sign_hello(&nonce, &self.boot_id),
+                        features: vec![FEATURE_COMMANDS.to_owned()],
                     };
                     send_json(&mut socket, &hello).await?;
                 }

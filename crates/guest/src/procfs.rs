@@ -40,6 +40,7 @@ impl ProcessId {
 
 struct Stat {
     dead: bool,
+    session: u32,
     start_time: u64,
 }
 
@@ -53,8 +54,31 @@ fn parse_stat(text: &str) -> Option<Stat> {
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     let state = fields.next()?;
-    let start_time = fields.nth(18)?.parse().ok()?;
-    Some(Stat { dead: matches!(state, "Z" | "X" | "x"), start_time })
+    let session = fields.nth(2)?.parse().ok()?;
+    let start_time = fields.nth(15)?.parse().ok()?;
+    Some(Stat { dead: matches!(state, "Z" | "X" | "x"), session, start_time })
+}
+
+/// Ids of all living processes of one session.
+pub(crate) fn processes_of_session(session: u32) -> Vec<u32> {
+    let alive = |pid: &u32| read_stat(*pid).is_ok_and(|stat| stat.session == session && !stat.dead);
+    each_process().filter(alive).collect()
+}
+
+/// Ids of all processes that started with a variable in their environment whose text begins like this.
+pub(crate) fn processes_marked(mark: &str) -> Vec<u32> {
+    each_process().filter(|pid| is_marked(*pid, mark)).collect()
+}
+
+/// Whether a process started with a variable in its environment whose text begins like this.
+pub(crate) fn is_marked(pid: u32, mark: &str) -> bool {
+    let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else { return false };
+    environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(mark.as_bytes()))
+}
+
+fn each_process() -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
 /// Ids of all processes of one user.
@@ -68,10 +92,9 @@ pub(crate) fn threads_of_user(uid: u32) -> u64 {
 }
 
 fn each_status(uid: u32) -> impl Iterator<Item = (u32, u64)> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(move |entry| {
-        let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let (real_uid, threads) = parse_status(&std::fs::read_to_string(entry.path().join("status")).ok()?)?;
+    each_process().filter_map(move |pid| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let (real_uid, threads) = parse_status(&status)?;
         (real_uid == uid).then_some((pid, threads))
     })
 }
@@ -96,7 +119,7 @@ mod tests {
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let text = "42 (a) b) c) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20";
         let stat = parse_stat(text).unwrap();
-        assert_eq!((stat.start_time, stat.dead), (777, false));
+        assert_eq!((stat.session, stat.start_time, stat.dead), (3, 777, false));
         assert!(parse_stat("42 (x) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 7").unwrap().dead);
         assert!(parse_stat("42 (x").is_none());
     }

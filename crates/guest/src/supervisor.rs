@@ -5,6 +5,7 @@
 //! or configures the agent.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use creel_wire::guest::{AgentProvider, AgentStatus, DesiredState, Observation, Receipt};
@@ -57,7 +58,7 @@ pub(crate) struct Supervisor {
     timing: Timing,
     server_url: String,
     virtual_key: Secret,
-    installation: Installation,
+    installation: Arc<Installation>,
     http: HttpClient,
     desired: watch::Receiver<Option<DesiredState>>,
     published: watch::Sender<Published>,
@@ -76,6 +77,7 @@ impl Supervisor {
     /// Reads what an earlier guest left. `published` gets its first value here.
     pub(crate) fn new(
         options: &GuestOptions,
+        installation: Arc<Installation>,
         virtual_key: Secret,
         http: HttpClient,
         desired: watch::Receiver<Option<DesiredState>>,
@@ -95,7 +97,7 @@ impl Supervisor {
             timing: options.timing.clone(),
             server_url: options.server_url.trim_end_matches('/').to_owned(),
             virtual_key,
-            installation: Installation::new(options)?,
+            installation,
             http,
             desired,
             published,
@@ -473,11 +475,8 @@ impl Supervisor {
         let Some(desired) = desired else { return };
         let refusal = self.refused.as_ref().filter(|(generation, _)| *generation == desired.generation);
         let hermes = desired.provider == AgentProvider::HermesAgent;
-        let error = if hermes {
-            Some(HERMES_UNSUPPORTED.to_owned())
-        } else {
-            refusal.map(|(_, reason)| reason.clone())
-        };
+        let unsupported = hermes.then(|| HERMES_UNSUPPORTED.to_owned());
+        let error = unsupported.or_else(|| refusal.map(|(_, reason)| reason.clone()));
         let receipt = Receipt { desired: desired.generation, observed: self.record.observed, error };
         self.published.send_if_modified(|published| {
             let changed = published.receipt.as_ref() != Some(&receipt);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use creel_control::account::Accounts;
 use creel_control::clock::Clock;
+use creel_control::command::Commands;
 use creel_control::id_gen::IdGen;
 use creel_control::ledger::Credits;
 use creel_control::message::Messages;
@@ -43,6 +44,7 @@ pub(crate) struct Services {
     pub(crate) runtimes: Runtimes,
     pub(crate) messages: Messages,
     pub(crate) tags: Tags,
+    pub(crate) commands: Commands,
     pub(crate) models: Models,
     pub(crate) credits: Credits,
     pub(crate) metrics: Metrics,

@@ -117,6 +117,7 @@ impl Server {
             office_sites: OfficeSites::new(store.clone(), ids.clone()),
             resource_groups: ResourceGroups::new(store.clone(), ids.clone()),
             tags: creel_control::tag::Tags::new(store.clone()),
+            commands: creel_control::command::Commands::new(store.clone(), ids.clone()),
             messages: Messages::new(store.clone(), ids.clone(), runtimes.clone()),
             runtimes,
             models,

@@ -76,6 +76,11 @@ codes! {
     DIRECTORY_NOT_FOUND = "InvalidDirectoryId.NotFound", 400;
     BUNDLE_NOT_FOUND = "InvalidDesktopBundle.NotFound", 400;
     IMAGE_STATUS_NOT_VALID = "InvalidImageStatus.NotValid", 400;
+    ENCRYPTION_KEY_MISSING = "InvalidEncryptionKey.Missing", 400;
+    ENCRYPTION_KEY_NOT_FOUND = "InvalidEncryptionKey.NotFound", 400;
+    ENCRYPTION_NOT_ENABLED = "InvalidEncryptionEnabled.Invalid", 400;
+    MEMBER_IP_OF_SEVERAL = "InvalidMemberIp.DesktopAmount", 400;
+    HOST_NAME_TAKEN = "ExistedHostname", 400;
     INVALID_AMOUNT = "InvalidAmount", 400;
     AMOUNT_NOT_TIMES_OF_USERS = "InvalidAmount.NotTimesOfUsers", 400;
     HOSTNAME_CANNOT_CUSTOMIZE = "HostnameCannotCustomizeForLinux", 400;

@@ -10,8 +10,16 @@ use serde::{Deserialize, Serialize};
 use crate::id::{InvocationId, RuntimeId};
 use crate::secret::Secret;
 
-/// Raised when a message changes so that an older side would misread it.
+/// Raised when a message changes so that an older side would misread it. What an older side does not know at all is
+/// not sent to it instead: a guest names what it can do beyond the first version ([`FEATURE_COMMANDS`]), because guests
+/// outlive the server's upgrades.
 pub const PROTOCOL_VERSION: u32 = 1;
+
+/// A guest that runs [`InvocationRequest::Command`].
+pub const FEATURE_COMMANDS: &str = "commands";
+
+/// Bytes of a command's output that are kept, its end.
+pub const OUTPUT_BYTES_MAX: usize = 24 * 1024;
 
 /// Largest frame either side accepts, in bytes.
 pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
@@ -60,7 +68,16 @@ pub enum ToGuest {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToServer {
     /// Answers the challenge. `boot_id` is new at each start of the guest process.
-    Hello { protocol: u32, runtime_id: RuntimeId, boot_id: String, guest_version: String, signature: String },
+    Hello {
+        protocol: u32,
+        runtime_id: RuntimeId,
+        boot_id: String,
+        guest_version: String,
+        signature: String,
+        /// What this guest can do beyond protocol version 1.
+        #[serde(default)]
+        features: Vec<String>,
+    },
     /// What the guest sees; sent at each change, never periodically.
     Observation(Observation),
     /// How far the desired state is applied.
@@ -191,6 +208,12 @@ pub struct Invocation {
 pub enum InvocationRequest {
     /// One turn with the agent. Calls with the same session share one conversation.
     Chat { session: String, message: String },
+    /// A script, run once as the agent's user in its workspace: by the program that its first line names behind `#!`,
+    /// else by `/bin/sh`.
+    Command { script: String },
+    /// A request that this side is too old to know. Never sent.
+    #[serde(other)]
+    Unknown,
 }
 
 /// How it went.
@@ -201,4 +224,36 @@ pub enum InvocationOutcome {
     Replied { text: String },
     /// No answer, and why, in words for the sender.
     Failed { message: String },
+    /// What became of a command.
+    Ran(CommandResult),
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandResult {
+    pub end: CommandEnd,
+    /// Base64 of the last [`OUTPUT_BYTES_MAX`] bytes that it wrote, to standard output and standard error.
+    pub output: String,
+    /// Bytes before those.
+    pub dropped: u64,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum CommandEnd {
+    Exited {
+        code: i32,
+    },
+    Killed {
+        signal: i32,
+    },
+    /// It was killed with all that it started.
+    TimedOut,
+    /// The guest ended while it ran, so nobody knows how far it came.
+    Interrupted,
+    /// It did not run, and why.
+    Failed {
+        message: String,
+    },
 }

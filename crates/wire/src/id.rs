@@ -109,6 +109,8 @@ ids! {
     CreditPackId, "credit pack", starts_with "crp-";
     /// One message to an agent or one command, `inv-…`.
     InvocationId, "invocation", starts_with "inv-";
+    /// One command in any number of runtimes, `t-…`.
+    CommandId, "command", starts_with "t-";
     /// One call through the gateway, from reserve to settle, `call-…`.
     CallId, "call", starts_with "call-";
     /// A virtual key's row, `vk-…`; the key itself is never an id.

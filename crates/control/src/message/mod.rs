@@ -1,10 +1,11 @@
 //! Messages to agents. A message is a row until its guest has it and again when it has answered, so neither a
 //! restart of the server nor a broken link loses one.
 
-use creel_wire::guest::{InvocationOutcome, InvocationRequest};
+use creel_wire::guest::InvocationOutcome;
 use creel_wire::id::{AccountId, InvocationId, RuntimeId};
 
 use crate::access::{AccessError, Actor};
+use crate::command::{self, RunEnd, RunFailure};
 use crate::id_gen::IdGen;
 use crate::page::{Cursor, Page};
 use crate::runtime::{RuntimeError, Runtimes, SandboxStatus};
@@ -60,6 +61,9 @@ pub struct Invocation {
     pub deadline_ms: i64,
     pub finished_at_ms: Option<i64>,
 }
+
+/// Something that a guest is to be sent; its time counts from its receipt.
+pub type Waiting = creel_wire::guest::Invocation;
 
 /// Why a message operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -162,14 +166,11 @@ impl Messages {
         Ok(Page { items, total: 0, next })
     }
 
-    /// What a guest has to be sent, oldest first. On a new link (`resend`) also what it had when the old one broke:
+    /// What a guest has to be sent, messages and commands, oldest first. On a new link (`resend`) also what it had when the old one broke:
     /// guests know an invocation they already have by its id.
-    pub async fn to_send(
-        &self,
-        runtime_id: &RuntimeId,
-        resend: bool,
-    ) -> Result<Vec<Invocation>, MessageError> {
-        Ok(self.store.invocations_to_send(runtime_id, resend, 100).await?)
+    pub async fn to_send(&self, runtime_id: &RuntimeId, resend: bool) -> Result<Vec<Waiting>, MessageError> {
+        let now_ms = self.store.clock().now_ms();
+        Ok(self.store.invocations_to_send(runtime_id, resend, now_ms, 100).await?)
     }
 
     /// An invocation is on its way to its guest.
@@ -177,7 +178,37 @@ impl Messages {
         let now_ms = self.store.clock().now_ms();
         let id = id.clone();
         self.store
-            .write(move |tx| Box::pin(async move { Ok(tx.set_invocation_sent(&id, now_ms).await?) }))
+            .write(move |tx| {
+                Box::pin(async move {
+                    tx.set_invocation_sent(&id, now_ms).await?;
+                    Ok(tx.set_run_sent(&id, now_ms).await?)
+                })
+            })
+            .await
+    }
+
+    /// Fails a command that its guest is too old for.
+    pub async fn refuse_command(
+        &self,
+        runtime_id: &RuntimeId,
+        id: &InvocationId,
+    ) -> Result<(), MessageError> {
+        let end = RunEnd::of(RunFailure::ClientNeedUpgrade);
+        self.finish_command(runtime_id, id, end).await
+    }
+
+    async fn finish_command(
+        &self,
+        runtime_id: &RuntimeId,
+        id: &InvocationId,
+        end: RunEnd,
+    ) -> Result<(), MessageError> {
+        let now_ms = self.store.clock().now_ms();
+        let (id, runtime_id) = (id.clone(), runtime_id.clone());
+        self.store
+            .write(move |tx| {
+                Box::pin(async move { Ok(command::finish(tx, &id, &runtime_id, &end, now_ms).await?) })
+            })
             .await
     }
 
@@ -193,35 +224,34 @@ impl Messages {
         let (reply, error) = match outcome {
             InvocationOutcome::Replied { text } => (Some(truncated(text)), None),
             InvocationOutcome::Failed { message } => (None, Some(truncated(message))),
+            InvocationOutcome::Ran(result) => {
+                return self.finish_command(&runtime_id, &id, command::end_of(result)).await;
+            }
         };
         self.store
             .write(move |tx| {
                 Box::pin(async move {
                     let (reply, error) = (reply.as_deref(), error.as_deref());
-                    Ok(tx.finish_invocation(&id, &runtime_id, reply, error, now_ms).await?)
+                    tx.finish_invocation(&id, &runtime_id, reply, error, now_ms).await?;
+                    // A guest may also refuse a command like a message.
+                    let end = RunEnd::failed(RunFailure::ExecutionException, error.unwrap_or_default());
+                    Ok(command::finish(tx, &id, &runtime_id, &end, now_ms).await?)
                 })
             })
             .await
     }
 
-    /// Fails messages whose time is over.
-    pub async fn expire(&self) -> Result<u64, MessageError> {
+    /// Fails messages and commands whose time is over.
+    pub async fn expire(&self) -> Result<(), MessageError> {
         let now_ms = self.store.clock().now_ms();
-        self.store.write(move |tx| Box::pin(async move { Ok(tx.expire_invocations(now_ms).await?) })).await
-    }
-}
-
-impl Invocation {
-    /// The message as a guest is sent it, with the time that is left.
-    pub fn to_wire(&self, now_ms: i64) -> creel_wire::guest::Invocation {
-        creel_wire::guest::Invocation {
-            id: self.id.clone(),
-            request: InvocationRequest::Chat {
-                session: self.session_key.clone(),
-                message: self.message.clone(),
-            },
-            timeout_ms: u64::try_from(self.deadline_ms - now_ms).unwrap_or(0),
-        }
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    tx.expire_invocations(now_ms).await?;
+                    Ok(command::expire(tx, now_ms).await?)
+                })
+            })
+            .await
     }
 }
 

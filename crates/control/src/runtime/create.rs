@@ -3,11 +3,14 @@
 use creel_wire::id::{ResourceGroupId, RuntimeId};
 use creel_wire::money::Micros;
 
+use super::host_name::host_name;
 use super::{Power, Runtime, RuntimeAttributes, RuntimeError, Runtimes, SandboxStatus};
 use crate::access::Actor;
 use crate::catalog::{self, Bundle, DesktopType, Image, OsType};
+use crate::command::{NewCommand, insert_first_start};
 use crate::ledger::grant_monthly;
-use crate::store::Tx;
+use crate::store::{StoreError, Tx};
+use crate::tag;
 
 /// Runtimes in one request at the most; the provider's documented limit.
 const AMOUNT_MAX: i64 = 300;
@@ -33,7 +36,20 @@ pub struct RuntimeBatch {
     pub desktop_type: Option<String>,
     pub amount: i64,
     pub name: Option<String>,
+    /// A name or a pattern of names; only for Windows.
+    pub host_name: Option<String>,
     pub users: Vec<String>,
+    pub attributes: RuntimeAttributes,
+}
+
+/// Which names end in a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NameSuffix {
+    /// Those of a batch of several.
+    #[default]
+    OfSeveral,
+    All,
+    None,
 }
 
 /// A request for runtimes.
@@ -43,14 +59,14 @@ pub struct CreateRuntimes {
     pub office_site_id: String,
     pub batches: Vec<RuntimeBatch>,
     pub assign_mode: AssignMode,
-    /// Names of a batch of several always end in a number; this asks for one even on a single runtime.
-    pub name_suffix: bool,
+    pub name_suffix: NameSuffix,
     pub charge_type: String,
     pub tags: Vec<(String, String)>,
     pub resource_group_id: Option<ResourceGroupId>,
     /// Whole credits that each runtime may spend a month from a pack of its own.
     pub monthly_credits: Option<i64>,
-    pub attributes: RuntimeAttributes,
+    /// What each runtime runs once, one after the other, at its first start.
+    pub first_start: Vec<NewCommand>,
 }
 
 /// What a batch is made from.
@@ -87,6 +103,9 @@ impl Runtimes {
                     let names: Vec<&str> = made.iter().map(RuntimeId::as_str).collect();
                     actor.audit(tx, &names, now_ms).await?;
                     insert(tx, &planned, &request.tags, now_ms).await?;
+                    let runtimes: Vec<&Runtime> = planned.iter().map(|p| &p.runtime).collect();
+                    let commands = &request.first_start;
+                    insert_first_start(tx, &ids, &actor.account_id, commands, &runtimes, now_ms).await?;
                     if let Some(credits) = request.monthly_credits {
                         let micros = Micros::from_credits(credits).ok_or(RuntimeError::MonthlyCredits)?;
                         for runtime_id in &made {
@@ -104,6 +123,7 @@ impl Runtimes {
         if request.monthly_credits.is_some_and(|credits| credits <= 0) {
             return Err(RuntimeError::MonthlyCredits);
         }
+        tag::check(&request.tags)?;
         let total: i64 = request.batches.iter().map(|batch| batch.amount).sum();
         if request.batches.iter().any(|batch| batch.amount < 1) || !(1..=AMOUNT_MAX).contains(&total) {
             return Err(RuntimeError::Amount(total));
@@ -111,7 +131,11 @@ impl Runtimes {
         let mut planned = Vec::new();
         for batch in &request.batches {
             check_users(batch, request.assign_mode)?;
+            check_disks(&batch.attributes)?;
             let source = source(batch)?;
+            if batch.host_name.is_some() && source.image.os_type == OsType::Linux {
+                return Err(RuntimeError::HostNameOfLinux);
+            }
             for index in 0..batch.amount {
                 let runtime = self.runtime(actor, request, batch, &source, index)?;
                 planned.push(Planned { users: users_of(batch, request.assign_mode, index), runtime });
@@ -141,7 +165,10 @@ impl Runtimes {
             region_id: request.region_id.clone(),
             jvs_id: is_jvs.then(|| self.ids.jvs()),
             name: name_of(batch, request.name_suffix, index, &id)?,
-            host_name: id.as_str().to_owned(),
+            host_name: match &batch.host_name {
+                Some(pattern) => host_name(pattern, index)?,
+                None => id.as_str().to_owned(),
+            },
             office_site_id,
             image_id: source.image.id.to_owned(),
             bundle_id: source.bundle.map(|bundle| bundle.id.to_owned()),
@@ -152,7 +179,7 @@ impl Runtimes {
             charge_type: request.charge_type.clone(),
             resource_group_id: request.resource_group_id.clone(),
             model_group_id: None,
-            attributes: request.attributes.clone(),
+            attributes: batch.attributes.clone(),
             power: Power::Running,
             boot_generation: 1,
             generation: 1,
@@ -183,7 +210,11 @@ async fn insert(
         return Err(RuntimeError::ResourceGroupNotFound(group_id.to_string()));
     }
     let runtimes: Vec<&Runtime> = planned.iter().map(|p| &p.runtime).collect();
-    tx.insert_runtimes(&runtimes).await?;
+    match tx.insert_runtimes(&runtimes).await {
+        // Ids are random, so it is the one thing that a caller chooses.
+        Err(StoreError::Unique(_)) => return Err(RuntimeError::HostNameTaken),
+        inserted => inserted?,
+    }
     let users: Vec<(&Runtime, &str)> =
         planned.iter().flat_map(|p| p.users.iter().map(|user| (&p.runtime, user.as_str()))).collect();
     tx.insert_runtime_users(&users).await?;
@@ -239,10 +270,28 @@ fn users_of(batch: &RuntimeBatch, mode: AssignMode, index: i64) -> Vec<String> {
     }
 }
 
-/// The given name, numbered from 0001 where a batch has several; without a name, the id.
-fn name_of(batch: &RuntimeBatch, suffix: bool, index: i64, id: &RuntimeId) -> Result<String, RuntimeError> {
+fn check_disks(attributes: &RuntimeAttributes) -> Result<(), RuntimeError> {
+    let sizes = [attributes.system_disk.size_gib, attributes.data_disk.size_gib];
+    match sizes.into_iter().flatten().find(|size| !(40..=2040).contains(size) || size % 10 != 0) {
+        Some(size) => Err(RuntimeError::DiskSize(size)),
+        None => Ok(()),
+    }
+}
+
+/// The given name, numbered from 0001 where it is to be; without a name, the id.
+fn name_of(
+    batch: &RuntimeBatch,
+    suffix: NameSuffix,
+    index: i64,
+    id: &RuntimeId,
+) -> Result<String, RuntimeError> {
     let Some(name) = &batch.name else { return Ok(id.to_string()) };
-    let name = if batch.amount > 1 || suffix { format!("{name}{:04}", index + 1) } else { name.clone() };
+    let numbered = match suffix {
+        NameSuffix::OfSeveral => batch.amount > 1,
+        NameSuffix::All => true,
+        NameSuffix::None => false,
+    };
+    let name = if numbered { format!("{name}{:04}", index + 1) } else { name.clone() };
     check_name(&name)?;
     Ok(name)
 }

@@ -2,6 +2,7 @@
 //! `reconcile` makes it true.
 
 mod create;
+mod host_name;
 mod power;
 mod view;
 
@@ -12,15 +13,17 @@ use creel_wire::id::{AccountId, JvsId, ModelGroupId, OfficeSiteId, ResourceGroup
 use creel_wire::words;
 use serde::{Deserialize, Serialize};
 
-pub use create::{AssignMode, CreateRuntimes, RuntimeBatch};
+pub use create::{AssignMode, CreateRuntimes, NameSuffix, RuntimeBatch};
 use power::power_after;
 pub use power::{Management, PowerChange};
 pub use view::{Observed, RuntimeFilter, RuntimeView};
 
 use crate::access::{AccessError, Actor};
+use crate::command::end_open_runs;
 use crate::id_gen::IdGen;
 use crate::page::{Cursor, Page, PageNumber};
 use crate::store::{Store, StoreError, Topic};
+use crate::tag::BadTags;
 
 /// What an administrator wants of a sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,13 +68,22 @@ pub(crate) use text_enum;
 text_enum!(Power: Running, Stopped, Hibernated, Waking);
 text_enum!(SandboxStatus: Pending, Starting, Running, Stopping, Stopped);
 
+/// A disk as the caller asked for it; disks are the host's.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Disk {
+    pub size_gib: Option<i64>,
+    pub category: Option<String>,
+    pub performance_level: Option<String>,
+}
+
 /// What the caller said of a runtime and reads back; nothing here changes what Creel does.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RuntimeAttributes {
     pub policy_group_id: Option<String>,
-    pub sub_pay_type: Option<String>,
-    pub system_disk_size_gib: Option<i64>,
-    pub data_disk_size_gib: Option<i64>,
+    pub system_disk: Disk,
+    /// Its size is set where there is one.
+    pub data_disk: Disk,
 }
 
 /// A runtime's wish and what became of it.
@@ -154,6 +166,16 @@ pub enum RuntimeError {
     Name,
     #[error("{0:?} is not a user id")]
     User(String),
+    #[error("the host name of a Linux runtime cannot be chosen")]
+    HostNameOfLinux,
+    #[error("{0:?} gives no host name of 2 to 15 letters, digits and single hyphens within")]
+    HostName(String),
+    #[error("a host name is taken in this office site, or given to two runtimes of the request")]
+    HostNameTaken,
+    #[error("a disk has 40 to 2040 GiB in steps of 10, not {0}")]
+    DiskSize(i64),
+    #[error("{0}")]
+    Tags(#[from] BadTags),
     #[error("monthly credits must be a positive amount that fits")]
     MonthlyCredits,
     #[error("recording the request")]
@@ -235,6 +257,9 @@ impl Runtimes {
                     for runtime in &runtimes {
                         let (power, boots) = power_after(change, runtime)?;
                         tx.set_runtime_power(&runtime.id, power, runtime.boot_generation + boots).await?;
+                        if !power.is_on() || change == PowerChange::Reboot {
+                            end_open_runs(tx, &runtime.id, false, now_ms).await?;
+                        }
                         tx.wake(&runtime.id, now_ms).await?;
                     }
                     Ok(())
@@ -274,6 +299,7 @@ impl Runtimes {
                     for runtime in &runtimes {
                         tx.delete_runtime(&runtime.id, now_ms).await?;
                         tx.revoke_virtual_keys(&runtime.id, now_ms).await?;
+                        end_open_runs(tx, &runtime.id, true, now_ms).await?;
                         tx.wake(&runtime.id, now_ms).await?;
                     }
                     tx.raise(Topic::Directory).await?;

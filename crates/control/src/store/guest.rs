@@ -1,11 +1,11 @@
 //! Rows of guests, what they report, virtual keys, replicas and invocations.
 
-use creel_wire::guest::{AgentStatus, Observation, Receipt};
+use creel_wire::guest::{AgentStatus, InvocationRequest, Observation, Receipt};
 use creel_wire::id::{AccountId, InvocationId, RuntimeId};
 
 use super::{Row, Store, StoreError, Tx, params};
 use crate::guest::{GuestRow, WishMark};
-use crate::message::{Invocation, InvocationStatus};
+use crate::message::{Invocation, InvocationStatus, Waiting};
 use crate::virtual_key::{Holder, VirtualKeyRow};
 
 const STATUSES: [(AgentStatus, &str); 8] = [
@@ -48,6 +48,17 @@ fn invocation(row: &Row) -> Result<Invocation, StoreError> {
         deadline_ms: row.int("deadline_ms")?,
         finished_at_ms: row.opt_int("finished_at_ms")?,
     })
+}
+
+fn waiting(row: &Row, now_ms: i64) -> Result<Waiting, StoreError> {
+    let (request, timeout_ms) = match row.opt_text("content")? {
+        Some(script) => (InvocationRequest::Command { script }, row.int("timeout_ms")?),
+        None => {
+            let (session, message) = (row.text("session_key")?, row.text("message")?);
+            (InvocationRequest::Chat { session, message }, row.int("deadline_ms")? - now_ms)
+        }
+    };
+    Ok(Waiting { id: row.parse("id")?, request, timeout_ms: u64::try_from(timeout_ms).unwrap_or(0) })
 }
 
 impl Store {
@@ -111,19 +122,23 @@ impl Store {
         &self,
         runtime_id: &RuntimeId,
         resend: bool,
+        now_ms: i64,
         limit: i64,
-    ) -> Result<Vec<Invocation>, StoreError> {
+    ) -> Result<Vec<Waiting>, StoreError> {
         let rows = self
             .db()
             .fetch_all(
-                "SELECT id, account_id, runtime_id, session_key, message, status, reply, error_message,
-                        created_at_ms, deadline_ms, finished_at_ms
-                 FROM invocation WHERE runtime_id = $1 AND status IN ('Pending', $2)
-                 ORDER BY created_at_ms, id LIMIT $3",
+                "SELECT i.id, i.session_key, i.message, i.deadline_ms, c.content, c.timeout_ms
+                 FROM invocation i LEFT JOIN command c ON c.id = i.command_id
+                 WHERE i.runtime_id = $1 AND i.status IN ('Pending', $2)
+                   AND (i.first_start_step IS NULL OR NOT EXISTS (
+                       SELECT 1 FROM invocation e WHERE e.runtime_id = i.runtime_id
+                         AND e.first_start_step < i.first_start_step AND e.status IN ('Pending', 'Running')))
+                 ORDER BY i.created_at_ms, i.id LIMIT $3",
                 params![runtime_id.as_str(), if resend { "Running" } else { "Pending" }, limit],
             )
             .await?;
-        rows.iter().map(invocation).collect()
+        rows.iter().map(|row| waiting(row, now_ms)).collect()
     }
 
     /// Invocations of an account by id, or of one runtime by age after a cursor, newest first.
@@ -153,6 +168,7 @@ impl Store {
             ])
             .from("invocation")
             .and_where(Expr::col("account_id").eq(account_id.as_str()))
+            .and_where(Expr::col("command_id").is_null())
             .order_by("created_at_ms", Order::Desc)
             .order_by("id", Order::Desc)
             .limit(limit.unsigned_abs());
@@ -397,7 +413,8 @@ impl Tx {
         now_ms: i64,
     ) -> Result<(), StoreError> {
         self.execute(
-            "UPDATE invocation SET status = 'Running', sent_at_ms = $2 WHERE id = $1 AND status = 'Pending'",
+            "UPDATE invocation SET status = 'Running', sent_at_ms = $2 WHERE id = $1 AND status = 'Pending'
+                 AND command_id IS NULL",
             params![id.as_str(), now_ms],
         )
         .await?;
@@ -416,7 +433,7 @@ impl Tx {
         let status = if reply.is_some() { InvocationStatus::Succeeded } else { InvocationStatus::Failed };
         self.execute(
             "UPDATE invocation SET status = $3, reply = $4, error_message = $5, finished_at_ms = $6
-             WHERE id = $1 AND runtime_id = $2 AND status IN ('Pending', 'Running')",
+             WHERE id = $1 AND runtime_id = $2 AND status IN ('Pending', 'Running') AND command_id IS NULL",
             params![id.as_str(), runtime_id.as_str(), status.as_str(), reply, error_message, now_ms],
         )
         .await?;
@@ -428,7 +445,7 @@ impl Tx {
         self.execute(
             "UPDATE invocation SET status = 'Failed', finished_at_ms = $1,
                  error_message = 'the agent did not answer in time'
-             WHERE status IN ('Pending', 'Running') AND deadline_ms <= $1",
+             WHERE status IN ('Pending', 'Running') AND deadline_ms <= $1 AND command_id IS NULL",
             params![now_ms],
         )
         .await

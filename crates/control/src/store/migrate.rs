@@ -15,6 +15,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "access", include_str!("../../../../migrations/0006_access.sql")),
     (7, "audit content", include_str!("../../../../migrations/0007_audit_content.sql")),
     (8, "desktops", include_str!("../../../../migrations/0008_desktops.sql")),
+    (9, "commands", include_str!("../../../../migrations/0009_commands.sql")),
 ];
 
 pub(super) async fn run(db: &Db) -> Result<(), StoreError> {

@@ -40,6 +40,11 @@ impl AgentPaths {
         self.root.join("config/openclaw.json")
     }
 
+    /// Scripts that run or are about to.
+    pub(crate) fn commands_dir(&self) -> PathBuf {
+        self.root.join("config/commands")
+    }
+
     pub(crate) fn home(&self) -> PathBuf {
         self.root.join("home")
     }

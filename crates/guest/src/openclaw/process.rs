@@ -4,11 +4,12 @@
 //! while an agent lives, whoever started it; the process file beside it says which one. A new guest therefore finds
 //! a running agent instead of starting a second.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill, killpg};
@@ -18,7 +19,7 @@ use tokio::process::{Child, Command};
 use super::config::{AgentPaths, Rendered, is_secret_file};
 use crate::files::{Ownership, ensure_dir, open_log, write_owned};
 use crate::options::{GuestOptions, Isolation};
-use crate::procfs::{ProcessId, processes_of_cgroup, processes_of_user};
+use crate::procfs::{ProcessId, is_marked, processes_of_cgroup, processes_of_user};
 use crate::trampoline::{Confinement, TrampolinePlan};
 
 /// How often an adopted process, which is not our child, is looked at.
@@ -28,6 +29,8 @@ const LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// How much of the output's end is searched for the reason of a failed start.
 const OUTPUT_END_BYTES: u64 = 8 * 1024;
 /// Where the agent looks for programs, after Node's own directory.
+/// In the environment of every process of a command; runtime and invocation stand behind it.
+pub(crate) const COMMAND_MARK: &str = "CREEL_COMMAND=";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How an agent ended.
@@ -89,6 +92,8 @@ pub(crate) struct Installation {
     host: AgentPaths,
     /// As the agent sees it.
     inside: AgentPaths,
+    /// Agent and commands may be started at the same time, and both need the layout.
+    layout: Mutex<()>,
 }
 
 impl Installation {
@@ -106,6 +111,7 @@ impl Installation {
             host: AgentPaths::new(&options.agent_dir),
             inside: AgentPaths::new(inside),
             options: options.clone(),
+            layout: Mutex::default(),
         })
     }
 
@@ -135,6 +141,7 @@ impl Installation {
 
     /// Makes the directories and what the agent finds in its configuration directory before it starts.
     pub(crate) fn ensure_layout(&self) -> io::Result<()> {
+        let _alone = self.layout.lock().unwrap_or_else(PoisonError::into_inner);
         let user = self.agent_user();
         let shared = Ownership {
             owner: user.map(|(_, gid)| (0, gid)),
@@ -142,6 +149,7 @@ impl Installation {
         };
         ensure_dir(self.host.root(), shared)?;
         ensure_dir(&self.host.config_dir(), shared)?;
+        ensure_dir(&self.host.commands_dir(), shared)?;
         for dir in self.host.owned_by_agent() {
             ensure_dir(&dir, Ownership { owner: user, mode: 0o700 })?;
         }
@@ -208,11 +216,53 @@ impl Installation {
         Ok(AgentProcess { id: ProcessId::of(pid)?, child: Some(child) })
     }
 
+    /// Starts a script as the agent's user, kept in and limited as the agent is, with the agent's environment and
+    /// `mark` in it; gives the reading end of its output. The file that it is in is neither the agent's to change
+    /// nor a secret from it.
+    pub(crate) fn spawn_command(
+        &self,
+        name: &str,
+        script: &str,
+        mark: &str,
+    ) -> io::Result<(Child, io::PipeReader)> {
+        self.ensure_layout()?;
+        let user = self.agent_user();
+        let mode = if user.is_some() { 0o550 } else { 0o500 };
+        let ownership = Ownership { owner: user.map(|(_, gid)| (0, gid)), mode };
+        write_owned(&self.host.commands_dir().join(name), script.as_bytes(), ownership)?;
+        let file = self.inside.commands_dir().join(name);
+        let named = script.starts_with("#!");
+        let mut plan = self.confined(if named { file.as_os_str() } else { "/bin/sh".as_ref() });
+        plan.args = if named { Vec::new() } else { vec![file.into()] };
+        let (reader, writer) = io::pipe()?;
+        let (variable, value) = mark.split_once('=').unwrap_or((mark, ""));
+        let mut command = Command::new(&self.executable);
+        command.arg("guest-exec").args(plan.to_args());
+        command.env_clear().envs(self.environment()).env(variable, value);
+        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+        // The writing end closes here with `command`: only what was started holds it.
+        Ok((command.spawn()?, reader))
+    }
+
+    /// Removes the file of a command that has ended.
+    pub(crate) fn remove_command(&self, name: &str) {
+        if let Err(error) = std::fs::remove_file(self.host.commands_dir().join(name)) {
+            tracing::warn!(error = %error, "the file of a command was not removed");
+        }
+    }
+
     fn plan(&self) -> TrampolinePlan {
-        let options = &self.options;
-        let mut plan = TrampolinePlan::new(&options.openclaw.node_bin);
+        let mut plan = self.confined(self.options.openclaw.node_bin.as_os_str());
         plan.lock = Some(self.lock_file());
         plan.pid_file = Some(self.pid_file());
+        plan.args = self.arguments();
+        plan
+    }
+
+    /// A program in the agent's place: its user, its limits, and nothing to see but what is the agent's.
+    fn confined(&self, program: &OsStr) -> TrampolinePlan {
+        let options = &self.options;
+        let mut plan = TrampolinePlan::new(program);
         plan.cgroups.clone_from(&options.limits.cgroups);
         plan.processes_max = options.limits.processes_max.filter(|_| !options.limits.processes_limited);
         plan.user = self.agent_user();
@@ -248,7 +298,6 @@ impl Installation {
             Isolation::Landlock { .. } => plan.write.push(shared_locks_dir()),
             Isolation::None => {}
         }
-        plan.args = self.arguments();
         plan
     }
 
@@ -322,7 +371,7 @@ impl Installation {
         }
     }
 
-    /// Kills everything that the agent started and left behind. `ended` led its process group.
+    /// Kills everything that the agent started and left behind, and no command. `ended` led its process group.
     pub(crate) fn kill_leftovers(&self, ended: ProcessId) {
         if let Some(group) = ended.nix() {
             // No such group any more: nothing left in it.
@@ -331,7 +380,8 @@ impl Installation {
         let own = std::process::id();
         let in_cgroups = self.options.limits.cgroups.iter().flat_map(|dir| processes_of_cgroup(dir));
         let of_user = self.agent_user().into_iter().flat_map(|(uid, _)| processes_of_user(uid));
-        for pid in in_cgroups.chain(of_user).filter(|pid| *pid != own) {
+        let others = in_cgroups.chain(of_user).filter(|pid| *pid != own && !is_marked(*pid, COMMAND_MARK));
+        for pid in others {
             if let Ok(pid) = i32::try_from(pid) {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }

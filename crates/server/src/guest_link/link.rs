@@ -7,7 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use creel_control::guest::{GuestRow, WishMark};
 use creel_wire::guest::{
-    DesiredState, Observation, PROTOCOL_VERSION, Receipt, ToGuest, ToServer, hello_signing_input,
+    DesiredState, FEATURE_COMMANDS, InvocationRequest, Observation, PROTOCOL_VERSION, Receipt, ToGuest,
+    ToServer, hello_signing_input,
 };
 use ed25519_dalek::{Signature, VerifyingKey};
 use tokio::sync::watch;
@@ -68,8 +69,8 @@ pub(super) fn verifying_key(text: &str) -> Option<VerifyingKey> {
 
 /// Serves a link until it ends.
 pub(super) async fn run(links: GuestLinks, mut socket: WebSocket) {
-    let guest = match greet(&links, &mut socket).await {
-        Ok(guest) => guest,
+    let (guest, runs_commands) = match greet(&links, &mut socket).await {
+        Ok(greeted) => greeted,
         Err(end) => {
             tracing::info!(reason = %end, "a guest's link was not accepted: {end}");
             return;
@@ -89,6 +90,7 @@ pub(super) async fn run(links: GuestLinks, mut socket: WebSocket) {
         links: &links,
         socket,
         guest,
+        runs_commands,
         epoch,
         sent: Sent::default(),
         last_seen: None,
@@ -102,11 +104,12 @@ pub(super) async fn run(links: GuestLinks, mut socket: WebSocket) {
     }
 }
 
-async fn greet(links: &GuestLinks, socket: &mut WebSocket) -> Result<GuestRow, LinkEnd> {
+/// Gives the guest, once it has proved who it is, and whether it runs commands.
+async fn greet(links: &GuestLinks, socket: &mut WebSocket) -> Result<(GuestRow, bool), LinkEnd> {
     let nonce = creel_control::id_gen::random_text(32);
     send(socket, &ToGuest::Challenge { protocol: PROTOCOL_VERSION, nonce: nonce.clone() }).await?;
     let hello = tokio::time::timeout(HELLO_WITHIN, receive(socket)).await.map_err(|_| LinkEnd::NoHello)??;
-    let ToServer::Hello { protocol, runtime_id, boot_id, signature, .. } = hello else {
+    let ToServer::Hello { protocol, runtime_id, boot_id, signature, features, .. } = hello else {
         return Err(LinkEnd::Malformed);
     };
     if protocol != PROTOCOL_VERSION {
@@ -128,7 +131,7 @@ async fn greet(links: &GuestLinks, socket: &mut WebSocket) -> Result<GuestRow, L
     if guest.runtime_deleted {
         return refuse(socket, "the runtime was deleted", true).await;
     }
-    Ok(guest)
+    Ok((guest, features.iter().any(|feature| feature == FEATURE_COMMANDS)))
 }
 
 async fn refuse<T>(socket: &mut WebSocket, reason: &'static str, fatal: bool) -> Result<T, LinkEnd> {
@@ -157,6 +160,8 @@ struct Link<'a> {
     links: &'a GuestLinks,
     socket: WebSocket,
     guest: GuestRow,
+    /// A guest of an older version does not.
+    runs_commands: bool,
     epoch: i64,
     sent: Sent,
     last_seen: Option<Observation>,
@@ -249,10 +254,16 @@ impl Link<'_> {
         let waiting =
             inner.messages.to_send(&self.guest.runtime_id, resend).await.map_err(|_| LinkEnd::Store)?;
         for invocation in waiting {
+            let is_command = matches!(invocation.request, InvocationRequest::Command { .. });
+            if is_command && !self.runs_commands {
+                // It would not understand the message, and end the link.
+                let refused = inner.messages.refuse_command(&self.guest.runtime_id, &invocation.id).await;
+                refused.map_err(|_| LinkEnd::Store)?;
+                continue;
+            }
             // Marked before it is sent: after a crash in between, the new link sends it again.
             inner.messages.mark_sent(&invocation.id).await.map_err(|_| LinkEnd::Store)?;
-            let wire = invocation.to_wire(inner.store.clock().now_ms());
-            send(&mut self.socket, &ToGuest::Invoke(wire)).await?;
+            send(&mut self.socket, &ToGuest::Invoke(invocation)).await?;
         }
         Ok(())
     }

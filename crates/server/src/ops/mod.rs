@@ -31,6 +31,7 @@
 //! `ServiceUnavailable`.
 
 mod catalog;
+mod command;
 mod credit;
 mod ledger;
 mod message;
@@ -89,6 +90,8 @@ operations! {
     catalog::describe_bundles,
     catalog::describe_desktop_types,
     catalog::describe_images,
+    command::describe_invocations,
+    command::run_command,
     credit::describe_credit_package_agents,
     credit::describe_credit_usage_info,
     credit::set_agent_credit_quota,

@@ -9,6 +9,7 @@ use creel::serve::Server;
 use creel_control::clock::{Clock, FixedClock};
 use creel_control::id_gen::IdGen;
 use creel_testkit::TestStore;
+use creel_wire::guest::{EnrollRequest, EnrollResponse};
 use creel_wire::params::Params;
 use creel_wire::secret::Secret;
 use creel_wire::sign::{Acs3Call, sign_acs3, sign_rpc1};
@@ -115,6 +116,15 @@ impl TestApp {
         let mut call = self.call(operation);
         query.clone_into(&mut call.query);
         self.send(call.acs3()).await
+    }
+
+    /// Exchanges an enrolment token for a guest's identity.
+    pub(crate) async fn enroll(&self, request: &EnrollRequest) -> EnrollResponse {
+        let body = Full::from(serde_json::to_vec(request).expect("a request is JSON"));
+        let url = format!("{}/guest/v1/enroll", self.server.agent_url());
+        let request = Request::post(url).header("content-type", "application/json").body(body);
+        let answer = exchange(request.expect("a request"), false).await;
+        serde_json::from_value(answer.body).expect("an enrolment")
     }
 
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {

@@ -11,13 +11,17 @@
 mod access;
 mod audit;
 mod caller;
+mod catalog;
+mod command;
 mod command_line;
 mod connections;
+mod create_desktops;
 mod credit;
 mod desktops;
 mod first_start;
 mod harness;
 mod limits;
+mod message;
 mod model;
 mod model_calls;
 mod model_change;

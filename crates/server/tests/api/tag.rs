@@ -100,7 +100,7 @@ both_databases! {
         root.ecd_refuses("TagResources", &put, &changing).await;
         root.ecd_refuses("TagResources", &put, &[
             (&[("Tag.1.Key", ""), ("Tag.1.Value", "")], 400, "MissingTag"),
-            (&[("Tag.1.Key", "")], 400, "MissingKey"),
+            (&[("Tag.1.Key", "")], 400, "InvalidTag"),
             (&[("Tag.1.Key", &long)], 400, "InvalidTag"),
             (&[("Tag.1.Value", &long)], 400, "InvalidTag"),
             (&[("Tag.1.Key", "aliyun.x")], 400, "InvalidTag"),
@@ -125,7 +125,7 @@ both_databases! {
             (&[("MaxResults", "0")], 400, "InvalidMaxResults"),
             (&[("MaxResults", "101")], 400, "InvalidMaxResults"),
             (&[("NextToken", "x")], 400, "InvalidNextToken"),
-            (&[("Tag.1.Value", "red")], 400, "MissingKey"),
+            (&[("Tag.1.Value", "red")], 400, "InvalidTag"),
         ]).await;
         assert_eq!(listed(&stranger, &[("ResourceId.1", &id)]).await, Vec::<String>::new());
         assert_eq!(listed(&root, &[("ResourceId.1", &id)]).await, ["team=red"]);

@@ -224,7 +224,8 @@ fn the_list_of_operations_has_each_once_and_sane_declarations() {
     // What they make is a secret, which a remembered answer would keep in clear.
     let secret = ["CreateAccessKey", "CreateTemporaryCredentials"];
     for spec in ALL.iter().filter(|spec| !secret.contains(&spec.action)) {
-        let creates = ["Create", "BatchCreate", "Send"].iter().any(|verb| spec.action.starts_with(verb));
+        let creates =
+            ["Create", "BatchCreate", "Run", "Send"].iter().any(|verb| spec.action.starts_with(verb));
         assert_eq!(spec.takes_client_token(), creates, "{}", spec.action);
     }
 }

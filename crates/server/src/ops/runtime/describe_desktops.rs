@@ -3,7 +3,9 @@
 use creel_control::access::Actor;
 use creel_control::catalog;
 use creel_control::page::PageNumber;
-use creel_control::runtime::{Management, RuntimeFilter, RuntimeView, SandboxStatus, provider_word};
+use creel_control::runtime::{
+    Disk, Management, RuntimeAttributes, RuntimeFilter, RuntimeView, SandboxStatus, provider_word,
+};
 use creel_wire::error::ApiError;
 use creel_wire::ops::runtime::describe_desktops::{Desktops, DesktopsDisks, DesktopsTags, Input, Output};
 use creel_wire::time::TimeFormat;
@@ -84,11 +86,10 @@ fn shown(view: RuntimeView) -> Desktops {
     let waits = runtime.sandbox == SandboxStatus::Pending;
     let deleted = runtime.deleted_at_ms.is_some();
     let status = if deleted { "Deleted" } else { runtime.sandbox.as_str() };
-    let disk = DesktopsDisks {
-        disk_size: image.map(|image| image.size_gib),
-        disk_type: Some("SYSTEM".to_owned()),
-        ..DesktopsDisks::default()
-    };
+    let RuntimeAttributes { policy_group_id, mut system_disk, data_disk } = runtime.attributes;
+    system_disk.size_gib = system_disk.size_gib.or(image.map(|image| image.size_gib));
+    let data = data_disk.size_gib.map(|_| shown_disk("DATA", &data_disk));
+    let disks = std::iter::once(shown_disk("SYSTEM", &system_disk)).chain(data).collect();
     let tags = view.tags.into_iter().map(|(key, value)| DesktopsTags { key: Some(key), value: Some(value) });
     Desktops {
         agent_provider_list: Some(vec![provider_word(runtime.agent_provider).to_owned()]),
@@ -105,7 +106,9 @@ fn shown(view: RuntimeView) -> Desktops {
         desktop_type: Some(runtime.desktop_type),
         directory_id: Some(runtime.office_site_id.to_string()),
         directory_type: Some("SIMPLE".to_owned()),
-        disks: Some(vec![disk]),
+        data_disk_category: data_disk.category,
+        data_disk_size: data_disk.size_gib.map(|size| size.to_string()),
+        disks: Some(disks),
         end_user_ids: Some(view.users),
         host_name: Some(runtime.host_name),
         image_id: Some(runtime.image_id),
@@ -125,9 +128,22 @@ fn shown(view: RuntimeView) -> Desktops {
         standard_start_time: runtime.started_at_ms.map(|at| shown_time(at, TimeFormat::Seconds)),
         start_time: runtime.started_at_ms.map(|at| shown_time(at, TimeFormat::Minutes)),
         support_hibernation: Some(true),
-        system_disk_size: image.map(|image| image.size_gib),
+        policy_group_id_list: policy_group_id.clone().map(|id| vec![id]),
+        policy_group_id,
+        system_disk_category: system_disk.category,
+        system_disk_size: system_disk.size_gib,
         tags: Some(tags.collect()),
         volume_encryption_enabled: Some(false),
         ..Desktops::default()
+    }
+}
+
+fn shown_disk(kind: &str, disk: &Disk) -> DesktopsDisks {
+    DesktopsDisks {
+        disk_category: disk.category.clone(),
+        disk_size: disk.size_gib,
+        disk_type: Some(kind.to_owned()),
+        performance_level: disk.performance_level.clone(),
+        ..DesktopsDisks::default()
     }
 }

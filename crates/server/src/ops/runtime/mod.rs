@@ -60,6 +60,11 @@ pub(crate) fn api_error(error: RuntimeError) -> ApiError {
             );
         }
         E::NothingToMake => return ApiError::missing("BundleId"),
+        E::HostNameOfLinux => ErrorCode::HOSTNAME_CANNOT_CUSTOMIZE,
+        E::HostNameTaken => ErrorCode::HOST_NAME_TAKEN,
+        E::HostName(_) => return ApiError::invalid("Hostname", format!("{}.", sentence(&text))),
+        E::DiskSize(_) => return ApiError::invalid("DesktopAttachment", format!("{}.", sentence(&text))),
+        E::Tags(bad) => return super::tag::bad_tags(bad),
         E::Name => return name_error("DesktopName"),
         E::User(_) => {
             return ApiError::invalid(

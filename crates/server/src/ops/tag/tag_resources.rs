@@ -8,7 +8,11 @@ use crate::app::App;
 
 pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
     app.check_region(&input.region_id)?;
-    let tags = input.tag.into_iter().map(|tag| (tag.key, tag.value.unwrap_or_default())).collect();
+    let tags = input
+        .tag
+        .into_iter()
+        .map(|tag| (tag.key.unwrap_or_default(), tag.value.unwrap_or_default()))
+        .collect();
     app.tags.put(actor, input.resource_id, tags).await.map_err(super::api_error)?;
     Ok(Output::default())
 }

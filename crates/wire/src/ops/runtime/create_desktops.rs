@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::error::ApiError;
 use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
 use crate::params::Params;
+use crate::secret::Secret;
 
 /// Declaration of CreateDesktops.
 pub const SPEC: OpSpec =
@@ -16,7 +17,7 @@ pub const SPEC: OpSpec =
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("Amount", Kind::Integer).min(1).max(300),
-    ParamSpec::new("AppRuleId", Kind::String).ignored(),
+    ParamSpec::new("AppRuleId", Kind::String).refused(),
     ParamSpec::new("AutoPay", Kind::Boolean).ignored(),
     ParamSpec::new("AutoRenew", Kind::Boolean).ignored(),
     ParamSpec::new("BundleId", Kind::String),
@@ -25,7 +26,7 @@ const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("ChargeType", Kind::String).echoed().one_of(&["PostPaid", "PrePaid"]),
     ParamSpec::new("ClientToken", Kind::String).len_max(64),
     ParamSpec::new("DesktopAttachment", Kind::Object(DESKTOP_ATTACHMENT_FIELDS)),
-    ParamSpec::new("DesktopMemberIp", Kind::String).refused(),
+    ParamSpec::new("DesktopMemberIp", Kind::String),
     ParamSpec::new("DesktopName", Kind::String).len_max(64),
     ParamSpec::new("DesktopNameModel", Kind::Object(DESKTOP_NAME_MODEL_FIELDS)),
     ParamSpec::new("DesktopNameSuffix", Kind::Boolean),
@@ -34,13 +35,13 @@ const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("EndUserId", Kind::Strings).items_max(300),
     ParamSpec::new("ExtendInfo", Kind::String).ignored(),
     ParamSpec::new("GroupId", Kind::String).refused(),
-    ParamSpec::new("Hostname", Kind::String).len_min(2).len_max(15),
+    ParamSpec::new("Hostname", Kind::String).len_max(64),
     ParamSpec::new("MonthDesktopSetting", Kind::Object(&[])).refused(),
     ParamSpec::new("OfficeSiteId", Kind::String),
     ParamSpec::new("OuPath", Kind::String).refused(),
     ParamSpec::new("Period", Kind::Integer).ignored(),
     ParamSpec::new("PeriodUnit", Kind::String).ignored(),
-    ParamSpec::new("PolicyGroupId", Kind::String).ignored(),
+    ParamSpec::new("PolicyGroupId", Kind::String).echoed().len_max(64),
     ParamSpec::new("PromotionId", Kind::String).ignored(),
     ParamSpec::new("PurchaseOptions", Kind::Object(PURCHASE_OPTIONS_FIELDS)),
     ParamSpec::new("QosRuleId", Kind::String).refused(),
@@ -52,13 +53,13 @@ const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("SnapshotPolicyId", Kind::String).refused(),
     ParamSpec::new("SubPayType", Kind::String).ignored(),
     ParamSpec::new("SubnetId", Kind::String).refused(),
-    ParamSpec::new("Tag", Kind::Objects(TAG_FIELDS)).echoed().items_max(20),
+    ParamSpec::new("Tag", Kind::Objects(TAG_FIELDS)).items_max(20),
     ParamSpec::new("TimerGroupId", Kind::String).refused(),
     ParamSpec::new("UserAssignMode", Kind::String).one_of(&["ALL", "PER_USER"]),
-    ParamSpec::new("UserCommands", Kind::Objects(&[])).refused(),
+    ParamSpec::new("UserCommands", Kind::Objects(USER_COMMANDS_FIELDS)).items_max(20),
     ParamSpec::new("UserName", Kind::String).ignored(),
-    ParamSpec::new("VolumeEncryptionEnabled", Kind::Boolean).refused(),
-    ParamSpec::new("VolumeEncryptionKey", Kind::String).refused(),
+    ParamSpec::new("VolumeEncryptionEnabled", Kind::Boolean),
+    ParamSpec::new("VolumeEncryptionKey", Kind::String).len_max(128),
     ParamSpec::new("VpcId", Kind::String).refused(),
 ];
 
@@ -67,21 +68,21 @@ const BUNDLE_MODELS_FIELDS: &[ParamSpec] = &[
     ParamSpec::new("BundleId", Kind::String),
     ParamSpec::new("DesktopName", Kind::String),
     ParamSpec::new("EndUserIds", Kind::Strings).items_max(100),
-    ParamSpec::new("Hostname", Kind::String).refused(),
-    ParamSpec::new("VolumeEncryptionEnabled", Kind::Boolean).refused(),
-    ParamSpec::new("VolumeEncryptionKey", Kind::String).refused(),
+    ParamSpec::new("Hostname", Kind::String).len_max(64),
+    ParamSpec::new("VolumeEncryptionEnabled", Kind::Boolean),
+    ParamSpec::new("VolumeEncryptionKey", Kind::String).len_max(128),
 ];
 
 const DESKTOP_ATTACHMENT_FIELDS: &[ParamSpec] = &[
-    ParamSpec::new("DataDiskCategory", Kind::String).ignored(),
-    ParamSpec::new("DataDiskPerLevel", Kind::String).ignored(),
-    ParamSpec::new("DataDiskSize", Kind::Integer).ignored(),
+    ParamSpec::new("DataDiskCategory", Kind::String).echoed().len_max(64),
+    ParamSpec::new("DataDiskPerLevel", Kind::String).echoed().len_max(64),
+    ParamSpec::new("DataDiskSize", Kind::Integer).echoed().min(40).max(2040),
     ParamSpec::new("DefaultLanguage", Kind::String).ignored(),
     ParamSpec::new("DesktopType", Kind::String),
     ParamSpec::new("ImageId", Kind::String),
-    ParamSpec::new("SystemDiskCategory", Kind::String).ignored(),
-    ParamSpec::new("SystemDiskPerLevel", Kind::String).ignored(),
-    ParamSpec::new("SystemDiskSize", Kind::Integer).ignored(),
+    ParamSpec::new("SystemDiskCategory", Kind::String).echoed().len_max(64),
+    ParamSpec::new("SystemDiskPerLevel", Kind::String).echoed().len_max(64),
+    ParamSpec::new("SystemDiskSize", Kind::Integer).echoed().min(40).max(2040),
 ];
 
 const DESKTOP_NAME_MODEL_FIELDS: &[ParamSpec] = &[ParamSpec::new("DesktopNameIsSuffix", Kind::Boolean)];
@@ -95,6 +96,16 @@ const PURCHASE_OPTIONS_FIELDS: &[ParamSpec] = &[
 
 const TAG_FIELDS: &[ParamSpec] =
     &[ParamSpec::new("Key", Kind::String).len_max(128), ParamSpec::new("Value", Kind::String).len_max(128)];
+
+const USER_COMMANDS_FIELDS: &[ParamSpec] = &[
+    ParamSpec::new("Content", Kind::Secret).len_max(15000),
+    ParamSpec::new("ContentEncoding", Kind::String).one_of(&["Base64", "PlainText"]),
+    ParamSpec::new("ContentType", Kind::String).one_of(&[
+        "RunPowerShellScript",
+        "RunShellScript",
+        "RunBatScript",
+    ]),
+];
 
 /// What CreateDesktops takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,6 +122,8 @@ pub struct Input {
     pub client_token: Option<String>,
     /// `DesktopAttachment`.
     pub desktop_attachment: Option<DesktopAttachment>,
+    /// Never taken, with the documented error where there are several runtimes. Example: `10.0.0.1`.
+    pub desktop_member_ip: Option<String>,
     /// At most 64 characters. Example: `DemoComputer01`.
     pub desktop_name: Option<String>,
     /// `DesktopNameModel`.
@@ -121,20 +134,29 @@ pub struct Input {
     pub directory_id: Option<String>,
     /// At most 300 items. Example: `123456789`.
     pub end_user_id: Vec<String>,
-    /// Refused on Linux as the provider does. 2 to 15 characters. Example: `testhost`.
+    /// Only for a Windows image. At most 64 characters. Example: `testhost`.
     pub hostname: Option<String>,
     /// Example: `cn-hangzhou+dir-387822****`.
     pub office_site_id: Option<String>,
+    /// Kept and shown again only. At most 64 characters. Example: `system-all-enabled-policy`.
+    pub policy_group_id: Option<String>,
     /// `PurchaseOptions`.
     pub purchase_options: Option<PurchaseOptions>,
     /// Example: `cn-hangzhou`.
     pub region_id: String,
     /// Example: `rg-3mtuc28rx95lx****`.
     pub resource_group_id: Option<String>,
-    /// Kept and shown again only. At most 20 items.
+    /// At most 20 items.
     pub tag: Vec<Tag>,
     /// One of `ALL`, `PER_USER`. Example: `ALL`.
     pub user_assign_mode: Option<String>,
+    /// Run once, at the first start; only RunShellScript can be run. At most 20 items.
+    pub user_commands: Vec<UserCommands>,
+    /// Answered with its documented error, for disks are the host's. Example: `false`.
+    pub volume_encryption_enabled: Option<bool>,
+    /// Answered with its documented error, for disks are the host's. At most 128 characters. Example:
+    /// `08c33a6f-4e0a-4a1b-a3fa-7ddfa1d4****`.
+    pub volume_encryption_key: Option<String>,
 }
 
 /// One item of `BundleModels`.
@@ -148,6 +170,13 @@ pub struct BundleModels {
     pub desktop_name: Option<String>,
     /// At most 100 items.
     pub end_user_ids: Vec<String>,
+    /// Only for a Windows image. At most 64 characters. Example: `testhost`.
+    pub hostname: Option<String>,
+    /// Answered with its documented error, for disks are the host's. Example: `false`.
+    pub volume_encryption_enabled: Option<bool>,
+    /// Answered with its documented error, for disks are the host's. At most 128 characters. Example:
+    /// `08c33a6f-4e0a-4a1b-a3fa-7ddfa1d4****`.
+    pub volume_encryption_key: Option<String>,
 }
 
 impl BundleModels {
@@ -157,6 +186,9 @@ impl BundleModels {
             bundle_id: fields.optional("BundleId")?,
             desktop_name: fields.optional("DesktopName")?,
             end_user_ids: fields.list("EndUserIds")?,
+            hostname: fields.optional("Hostname")?,
+            volume_encryption_enabled: fields.optional("VolumeEncryptionEnabled")?,
+            volume_encryption_key: fields.optional("VolumeEncryptionKey")?,
         })
     }
 }
@@ -164,15 +196,36 @@ impl BundleModels {
 /// Fields of `DesktopAttachment`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DesktopAttachment {
+    /// Kept and shown again only. At most 64 characters. Example: `cloud_auto`.
+    pub data_disk_category: Option<String>,
+    /// Kept and shown again only. At most 64 characters. Example: `PL0`.
+    pub data_disk_per_level: Option<String>,
+    /// Kept and shown again only. From 40 to 2040. Example: `40`.
+    pub data_disk_size: Option<i64>,
     /// Example: `eds.enterprise_office.8c16g`.
     pub desktop_type: Option<String>,
     /// Example: `m-39ddhdb0ggzjx*****`.
     pub image_id: Option<String>,
+    /// Kept and shown again only. At most 64 characters. Example: `cloud_auto`.
+    pub system_disk_category: Option<String>,
+    /// Kept and shown again only. At most 64 characters. Example: `PL0`.
+    pub system_disk_per_level: Option<String>,
+    /// Kept and shown again only. From 40 to 2040. Example: `40`.
+    pub system_disk_size: Option<i64>,
 }
 
 impl DesktopAttachment {
     fn decode(fields: &Fields<'_>) -> Result<Self, ApiError> {
-        Ok(Self { desktop_type: fields.optional("DesktopType")?, image_id: fields.optional("ImageId")? })
+        Ok(Self {
+            data_disk_category: fields.optional("DataDiskCategory")?,
+            data_disk_per_level: fields.optional("DataDiskPerLevel")?,
+            data_disk_size: fields.optional("DataDiskSize")?,
+            desktop_type: fields.optional("DesktopType")?,
+            image_id: fields.optional("ImageId")?,
+            system_disk_category: fields.optional("SystemDiskCategory")?,
+            system_disk_per_level: fields.optional("SystemDiskPerLevel")?,
+            system_disk_size: fields.optional("SystemDiskSize")?,
+        })
     }
 }
 
@@ -217,6 +270,28 @@ impl Tag {
     }
 }
 
+/// One item of `UserCommands`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserCommands {
+    /// At most 15000 characters. Example:
+    /// `bmV3LWl0ZW0gZDpcdGVzdF91c2VyX2NvbW1hbmRzLnR4dCAtdHlwZSBm****`.
+    pub content: Option<Secret>,
+    /// One of `Base64`, `PlainText`. Example: `Base64`.
+    pub content_encoding: Option<String>,
+    /// One of `RunPowerShellScript`, `RunShellScript`, `RunBatScript`. Example: `RunPowerShellScript`.
+    pub content_type: Option<String>,
+}
+
+impl UserCommands {
+    fn decode(fields: &Fields<'_>) -> Result<Self, ApiError> {
+        Ok(Self {
+            content: fields.optional("Content")?,
+            content_encoding: fields.optional("ContentEncoding")?,
+            content_type: fields.optional("ContentType")?,
+        })
+    }
+}
+
 impl Input {
     /// Reads and checks the parameters of a request.
     ///
@@ -231,6 +306,7 @@ impl Input {
             charge_type: fields.optional("ChargeType")?,
             client_token: fields.optional("ClientToken")?,
             desktop_attachment: fields.object("DesktopAttachment", DesktopAttachment::decode)?,
+            desktop_member_ip: fields.optional("DesktopMemberIp")?,
             desktop_name: fields.optional("DesktopName")?,
             desktop_name_model: fields.object("DesktopNameModel", DesktopNameModel::decode)?,
             desktop_name_suffix: fields.optional("DesktopNameSuffix")?,
@@ -238,11 +314,15 @@ impl Input {
             end_user_id: fields.list("EndUserId")?,
             hostname: fields.optional("Hostname")?,
             office_site_id: fields.optional("OfficeSiteId")?,
+            policy_group_id: fields.optional("PolicyGroupId")?,
             purchase_options: fields.object("PurchaseOptions", PurchaseOptions::decode)?,
             region_id: fields.required("RegionId")?,
             resource_group_id: fields.optional("ResourceGroupId")?,
             tag: fields.objects("Tag", Tag::decode)?,
             user_assign_mode: fields.optional("UserAssignMode")?,
+            user_commands: fields.objects("UserCommands", UserCommands::decode)?,
+            volume_encryption_enabled: fields.optional("VolumeEncryptionEnabled")?,
+            volume_encryption_key: fields.optional("VolumeEncryptionKey")?,
         })
     }
 }

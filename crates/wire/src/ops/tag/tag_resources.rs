@@ -19,10 +19,8 @@ const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("Tag", Kind::Objects(TAG_FIELDS)).required().items_max(20),
 ];
 
-const TAG_FIELDS: &[ParamSpec] = &[
-    ParamSpec::new("Key", Kind::String).required().len_min(1).len_max(128),
-    ParamSpec::new("Value", Kind::String).len_max(128),
-];
+const TAG_FIELDS: &[ParamSpec] =
+    &[ParamSpec::new("Key", Kind::String).len_max(128), ParamSpec::new("Value", Kind::String).len_max(128)];
 
 /// What TagResources takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,15 +38,15 @@ pub struct Input {
 /// One item of `Tag`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tag {
-    /// 1 to 128 characters. Example: `department`.
-    pub key: String,
+    /// At most 128 characters. Example: `department`.
+    pub key: Option<String>,
     /// At most 128 characters. Example: `design`.
     pub value: Option<String>,
 }
 
 impl Tag {
     fn decode(fields: &Fields<'_>) -> Result<Self, ApiError> {
-        Ok(Self { key: fields.required("Key")?, value: fields.optional("Value")? })
+        Ok(Self { key: fields.optional("Key")?, value: fields.optional("Value")? })
     }
 }
 

@@ -21,7 +21,6 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-pub(crate) const RUNTIME_ID: &str = "ecd-guesttest";
 pub(crate) const VIRTUAL_KEY: &str = "sk-virtual-of-the-test";
 
 #[derive(Default)]
@@ -48,6 +47,8 @@ enum Mode {
 }
 
 struct Shared {
+    /// No other test's: guests look after what is left of their own runtime.
+    runtime_id: RuntimeId,
     inner: Mutex<Inner>,
     changed: Notify,
     arrived: Notify,
@@ -64,7 +65,10 @@ pub(crate) struct FakeServer {
 
 impl FakeServer {
     pub(crate) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared {
+            runtime_id: RuntimeId::parse(&format!("ecd-guesttest-{}-{port}", std::process::id())).unwrap(),
             inner: Mutex::default(),
             changed: Notify::new(),
             arrived: Notify::new(),
@@ -75,11 +79,13 @@ impl FakeServer {
             .route("/guest/v1/enroll", post(enroll))
             .route("/guest/v1/link", get(link))
             .with_state(Arc::clone(&shared));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { shared, port, _tasks: tasks }
+    }
+
+    pub(crate) fn runtime_id(&self) -> &str {
+        self.shared.runtime_id.as_str()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -166,7 +172,7 @@ async fn enroll(State(shared): State<Arc<Shared>>, Json(request): Json<EnrollReq
     }
     inner.public_key = Some(request.public_key);
     Json(EnrollResponse {
-        runtime_id: RuntimeId::parse(RUNTIME_ID).unwrap(),
+        runtime_id: shared.runtime_id.clone(),
         virtual_key: Secret::new(VIRTUAL_KEY.to_owned()),
     })
     .into_response()

@@ -8,11 +8,12 @@
     reason = "helpers of tests: what fails in them fails the test"
 )]
 
+mod command;
+mod fixture;
 mod server;
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::path::Path;
+use std::process::Command;
 
 use creel_wire::guest::{
     AgentProvider, AgentStatus, DesiredState, Invocation, InvocationOutcome, InvocationRequest, Model,
@@ -23,95 +24,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use server::{FakeServer, RUNTIME_ID, VIRTUAL_KEY};
-
-const HARNESS: &str = env!("CARGO_BIN_EXE_creel-guest-harness");
-/// Far above what anything here takes: reached only when something is broken.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A guest in a directory of its own, killed with its agent at the end.
-struct Guest {
-    dir: tempfile::TempDir,
-    child: Child,
-}
-
-impl Guest {
-    fn start(server: &FakeServer) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), server, &json!({}))
-    }
-
-    fn start_in(dir: tempfile::TempDir, server: &FakeServer, timing: &serde_json::Value) -> Self {
-        let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testdata/package");
-        let mut quick = json!({
-            "start_deadline_ms": 30_000, "stop_deadline_ms": 10_000, "backoff_first_ms": 50,
-            "backoff_max_ms": 400, "backoff_reset_ms": 60_000, "poll_ms": 20, "apply_deadline_ms": 20_000,
-            "health_ms": 200, "reconnect_first_ms": 20, "reconnect_max_ms": 200, "ping_ms": 2_000,
-        });
-        for (name, value) in timing.as_object().unwrap() {
-            quick[name] = value.clone();
-        }
-        let path = |name: &str| dir.path().join(name);
-        if !path("guest").exists() {
-            std::fs::create_dir(path("guest")).unwrap();
-            std::fs::write(path("guest/enroll.token"), "token-canary").unwrap();
-        }
-        let options = json!({
-            "guest_dir": path("guest"), "agent_dir": path("agent"), "server_url": server.url(),
-            "enroll_token_file": path("guest/enroll.token"), "boot_generation": 3,
-            "openclaw": { "node_bin": "/usr/bin/python3", "package_dir": package },
-            "isolation": { "kind": "none" }, "timing": quick,
-        });
-        std::fs::write(path("options.json"), options.to_string()).unwrap();
-        let log = std::fs::OpenOptions::new().append(true).create(true).open(path("guest.log")).unwrap();
-        let child = Command::new(HARNESS)
-            .args(["guest", "--options"])
-            .arg(path("options.json"))
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Self { dir, child }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
-    }
-
-    /// Ends this guest at once and starts another in the same place.
-    fn replace(mut self, server: &FakeServer) -> Self {
-        self.signal(Signal::SIGKILL);
-        self.child.wait().unwrap();
-        let spare = tempfile::tempdir().unwrap();
-        let dir = std::mem::replace(&mut self.dir, spare);
-        Self::start_in(dir, server, &json!({}))
-    }
-
-    /// Process ids of every start of the agent.
-    fn starts(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(self.path("agent/state/starts")).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.path("guest.log")).unwrap()
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let agent = std::fs::read_to_string(self.path("guest/agent.pid")).unwrap_or_default();
-        let pid = agent.split([':', ',']).nth(1).and_then(|pid| pid.parse().ok());
-        if let Some(pid) = pid.filter(|pid| Path::new(&format!("/proc/{pid}")).exists()) {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
-    }
-}
+use fixture::{Guest, HARNESS, PATIENCE};
+use server::{FakeServer, VIRTUAL_KEY};
 
 fn desired(generation: i64, models: &[&str]) -> DesiredState {
     let model = |code: &&str| Model {
@@ -345,7 +259,7 @@ async fn a_link_with_an_older_epoch_is_not_believed_and_a_silent_one_is_left() {
     let server = FakeServer::start().await;
     let dir = tempfile::tempdir().unwrap();
     let guest = Guest::start_in(dir, &server, &json!({ "ping_ms": 100 }));
-    assert_eq!(server.next_link(PATIENCE).await, RUNTIME_ID);
+    assert_eq!(server.next_link(PATIENCE).await, server.runtime_id());
     server.go_away().await;
     server.set_epoch(-5);
     server.set_desired(desired(1, &["a"]));
