@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building, testing and the demo need, outside the source tree. A second run finds the stamps and
-# is done at once. Usage: scripts/setup.sh <part…>, with parts rust, tools, postgres, python, openclaw, or all.
+# is done at once. Usage: scripts/setup.sh <part…>, with parts rust, tools, postgres, python, openclaw, typescript, or all.
 #
 # As root, system packages come by apt-get. Not root, nothing is forced: the script says what to install.
 set -euo pipefail
@@ -120,6 +120,14 @@ part_openclaw() {
   stamp openclaw "$want"
 }
 
+part_typescript() {
+  local final="$CREEL_CACHE/openapi-core"
+  if stamped typescript "$OPENAPI_CORE_VERSION" && [ -d "$final/node_modules/@alicloud/openapi-core" ]; then return 0; fi
+  has npm || apt_install "npm" nodejs npm
+  npm_install "$final" "@alicloud/openapi-core@$OPENAPI_CORE_VERSION"
+  stamp typescript "$OPENAPI_CORE_VERSION"
+}
+
 # With a home of its own: OpenClaw may write there even to print its version.
 openclaw_version() {
   local home rc=0
@@ -129,15 +137,15 @@ openclaw_version() {
   return "$rc"
 }
 
-[ $# -gt 0 ] || die "usage: scripts/setup.sh <rust|tools|postgres|python|openclaw|all>…"
-[ "$*" = all ] && set -- rust tools postgres python openclaw
+[ $# -gt 0 ] || die "usage: scripts/setup.sh <rust|tools|postgres|python|openclaw|typescript|all>…"
+[ "$*" = all ] && set -- rust tools postgres python openclaw typescript
 mkdir -p "$CREEL_CACHE/stamps"
 # Two runs at once would write the same folders; the second waits and then finds everything there.
 exec 9>"$CREEL_CACHE/.lock"
 flock -n 9 || { say "another set-up is running, waiting for it"; flock 9; }
 
 for part in "$@"; do
-  case "$part" in rust | tools | postgres | python | openclaw) ;; *) die "no such part: $part" ;; esac
+  case "$part" in rust | tools | postgres | python | openclaw | typescript) ;; *) die "no such part: $part" ;; esac
   started="$(now)"
   "part_$part"
   say "  set-up $part: $(($(now) - started)) s"

@@ -61,7 +61,7 @@ scripts_parse() {
 # One lock and one download for all the cargo calls that follow.
 fetch() { retry cargo fetch --locked --quiet; }
 
-stage "set-up" scripts/setup.sh rust tools postgres python openclaw
+stage "set-up" scripts/setup.sh rust tools postgres python openclaw typescript
 stage "scripts parse" scripts_parse
 stage "download crates" fetch
 stage "rustfmt" cargo fmt --all --check

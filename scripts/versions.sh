@@ -8,5 +8,8 @@ RUST_VERSION_MIN=1.95
 NODE_VERSION=24
 OPENCLAW_VERSION=2026.9.6
 
+# The provider's TypeScript core SDK; the generated clients of its products are not on npm.
+OPENAPI_CORE_VERSION=1.0.8
+
 # Debian's package name of the database server; any major version >= 15 serves.
 POSTGRES_PACKAGE=postgresql

@@ -1,12 +1,9 @@
 """Compares what a run has shown with the specification. Every gap is one line: `<kind> <operation> <what>`."""
 
-from pathlib import Path
-
 from driver import Record
-from specification import absent, built, codes, codes_of, reason_for_absence, resources
+from specification import PENDING, absent, built, codes, codes_of, reason_for_absence, resources
 
-PENDING = Path(__file__).parent / "pending.toml"
-COLUMNS = ["no credentials", "wrong signature", "replay", "other tenant"]
+COLUMNS = ["no credentials", "wrong signature", "replay", "other tenant", "TypeScript SDK", "legacy SDK"]
 HEAD = """# What has no case yet; empty when the work is done. A line that has a case, and a gap without a line, fail the test.
 # CREEL_CONFORMANCE_PENDING=write writes it anew from what the run has shown.
 pending = [
@@ -42,12 +39,6 @@ def gaps(record: Record) -> set[str]:
 
 def errors(action: str) -> dict[str, str]:
     return absent().get("errors", {}).get(action, {})
-
-
-def read_pending() -> set[str]:
-    import tomllib
-
-    return set(tomllib.loads(PENDING.read_text())["pending"]) if PENDING.exists() else set()
 
 
 def write_pending(found: set[str]):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = ROOT / "spec"
+PENDING = Path(__file__).parent / "pending.toml"
 OWN = "creel-2026-11-24"
 # Most items of a list that names no limit, as in crates/wire/src/ops/fields.rs.
 ITEMS_MAX_DEFAULT = 1_000
@@ -182,3 +183,18 @@ def reason_for_absence(action: str, path: str) -> str | None:
     reasons = absent().get("fields", {}).get(action, {})
     parts = path.split(".")
     return next((reasons[".".join(parts[:n])] for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in reasons), None)
+
+
+def read_pending() -> set[str]:
+    """What has no case yet."""
+    return set(tomllib.loads(PENDING.read_text())["pending"])
+
+
+def leaf_paths(value: dict, prefix: str = ""):
+    """The fields that an answer has, by their paths without indexes."""
+    for name, inner in value.items():
+        for item in inner if isinstance(inner, list) else [inner]:
+            if isinstance(item, dict):
+                yield from leaf_paths(item, f"{prefix}{name}.")
+            else:
+                yield prefix + name

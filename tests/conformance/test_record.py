@@ -2,8 +2,8 @@
 
 import os
 
-from record import PENDING, gaps, read_pending, unknown_reasons, write_pending
-from specification import built
+from record import gaps, unknown_reasons, write_pending
+from specification import PENDING, built, read_pending
 
 
 def test_reasons_are_about_what_there_is():

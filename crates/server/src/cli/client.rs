@@ -8,7 +8,7 @@ use creel_control::id_gen::IdGen;
 use creel_wire::secret::Secret;
 use creel_wire::sign::{Acs3Call, sign_acs3};
 use creel_wire::time::TimeFormat;
-use http::{HeaderName, HeaderValue, Method, Request, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -94,7 +94,19 @@ impl ApiClient {
         action: &str,
         params: &[(String, String)],
     ) -> Result<Value, CallError> {
-        let request = self.request(version, action, params)?;
+        let (status, body) = self.exchange(version, action, &[], params).await?;
+        if status.is_success() { Ok(body) } else { Err(CallError::Refused { body }) }
+    }
+
+    /// Calls one operation with parameters where they stand; gives its answer, also when it is a refusal.
+    pub(crate) async fn exchange(
+        &self,
+        version: &str,
+        action: &str,
+        query: &[(String, String)],
+        form: &[(String, String)],
+    ) -> Result<(StatusCode, Value), CallError> {
+        let request = self.request(version, action, query, form)?;
         let endpoint = || self.credentials.endpoint.clone();
         let exchange = async {
             let response = self.http.request(request).await?;
@@ -106,18 +118,18 @@ impl ApiClient {
             .await
             .map_err(|_| CallError::TimedOut { endpoint: endpoint() })?
             .map_err(|source| CallError::Unreachable { endpoint: endpoint(), source })?;
-        let body: Value =
-            serde_json::from_slice(&body).map_err(|_| CallError::NotJson { endpoint: endpoint() })?;
-        if status.is_success() { Ok(body) } else { Err(CallError::Refused { body }) }
+        let body = serde_json::from_slice(&body).map_err(|_| CallError::NotJson { endpoint: endpoint() })?;
+        Ok((status, body))
     }
 
     fn request(
         &self,
         version: &str,
         action: &str,
-        params: &[(String, String)],
+        query: &[(String, String)],
+        form: &[(String, String)],
     ) -> Result<Request<Full<Bytes>>, CallError> {
-        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish();
+        let (query, form) = (encode(query), encode(form));
         let date = TimeFormat::Seconds.write(self.clock.now());
         let nonce = self.ids.request_id();
         let call = Acs3Call {
@@ -125,7 +137,7 @@ impl ApiClient {
             host: &self.host,
             version,
             action,
-            query: "",
+            query: &query,
             body: form.as_bytes(),
             content_type: (!form.is_empty()).then_some(FORM),
             date: &date,
@@ -134,9 +146,9 @@ impl ApiClient {
         };
         let signed = sign_acs3(&call, &self.credentials.access_key_id, &self.credentials.access_key_secret);
         let signed = signed.map_err(|error| CallError::Request(error.message.into()))?;
-        let mut request = Request::new(Full::new(Bytes::from(form.clone())));
+        let mut request = Request::new(Full::new(Bytes::from(form)));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri.clone();
+        *request.uri_mut() = self.address(&query)?;
         for (name, value) in signed {
             let name =
                 HeaderName::from_bytes(name.as_bytes()).map_err(|error| CallError::Request(error.into()))?;
@@ -145,6 +157,21 @@ impl ApiClient {
         }
         Ok(request)
     }
+
+    /// The endpoint with this query.
+    fn address(&self, query: &str) -> Result<Uri, CallError> {
+        if query.is_empty() {
+            return Ok(self.uri.clone());
+        }
+        let mut parts = self.uri.clone().into_parts();
+        let path = format!("/?{query}").parse().map_err(|error| CallError::Request(Box::new(error)));
+        parts.path_and_query = Some(path?);
+        Uri::from_parts(parts).map_err(|error| CallError::Request(Box::new(error)))
+    }
+}
+
+fn encode(pairs: &[(String, String)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 /// Trusts the system's certificate authorities, or the ones compiled in where the system has none.

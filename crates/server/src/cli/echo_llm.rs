@@ -73,7 +73,8 @@ pub async fn run(listen: SocketAddr, delay_ms: u64, chunks: usize) -> anyhow::Re
     Ok(())
 }
 
-async fn told_to_end() -> anyhow::Result<()> {
+/// Done once the process is told to end.
+pub(super) async fn told_to_end() -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
     tokio::select! {

@@ -31,7 +31,7 @@ use authenticate::{Caller, authenticate};
 pub(crate) use nonces::Nonces;
 
 /// Parameters that belong to the protocol, not to an operation.
-const PROTOCOL_PARAMS: &[&str] = &[
+pub(crate) const PROTOCOL_PARAMS: &[&str] = &[
     "AccessKeyId",
     "Action",
     "Format",

@@ -9,6 +9,7 @@ mod key;
 mod ledger;
 mod price;
 mod principal;
+mod record;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -61,6 +62,14 @@ struct StoreFlags {
 
 #[derive(Debug, Subcommand)]
 enum AdminCommand {
+    #[command(flatten)]
+    OnDatabase(DatabaseCommand),
+    /// Record what the provider's own service answers, for tests to replay; needs no database
+    Record(record::Args),
+}
+
+#[derive(Debug, Subcommand)]
+enum DatabaseCommand {
     /// Accounts (tenants)
     #[command(subcommand)]
     Account(account::Command),
@@ -93,6 +102,10 @@ struct Admin {
 
 /// Runs one admin command.
 pub(super) async fn run(args: &AdminArgs) -> anyhow::Result<ExitCode> {
+    let command = match &args.command {
+        AdminCommand::Record(args) => return record::run(args).await,
+        AdminCommand::OnDatabase(command) => command,
+    };
     let flags = &args.store;
     let store_args = StoreArgs {
         config: flags.config.clone(),
@@ -102,13 +115,13 @@ pub(super) async fn run(args: &AdminArgs) -> anyhow::Result<ExitCode> {
     let config = Config::for_admin(&store_args, &environment)?;
     let tasks = Tasks::new();
     let admin = open(&config, flags.output, &tasks).await?;
-    let result = match &args.command {
-        AdminCommand::Account(command) => account::run(&admin, command).await,
-        AdminCommand::Principal(command) => principal::run(&admin, command).await,
-        AdminCommand::Key(command) => key::run(&admin, command).await,
-        AdminCommand::Ledger(command) => ledger::run(&admin, command).await,
-        AdminCommand::Price(command) => price::run(&admin, command).await,
-        AdminCommand::AgentKey(args) => agent_key::run(&admin, args).await,
+    let result = match command {
+        DatabaseCommand::Account(command) => account::run(&admin, command).await,
+        DatabaseCommand::Principal(command) => principal::run(&admin, command).await,
+        DatabaseCommand::Key(command) => key::run(&admin, command).await,
+        DatabaseCommand::Ledger(command) => ledger::run(&admin, command).await,
+        DatabaseCommand::Price(command) => price::run(&admin, command).await,
+        DatabaseCommand::AgentKey(args) => agent_key::run(&admin, args).await,
     };
     // The writer has committed whatever was answered; this only lets it close its connection in order.
     drop(admin);
