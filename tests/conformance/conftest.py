@@ -115,6 +115,7 @@ def pytest_collection_modifyitems(config, items):
 
     def place(item):
         on = getattr(item, "callspec", None) and item.callspec.params.get("world")
-        return (DATABASES.index(on) if on else 0, "test_record.py" in item.nodeid)
+        of_all = next((n for n, name in enumerate(("test_record.py", "test_document.py"), 1) if name in item.nodeid), 0)
+        return (of_all == 2, DATABASES.index(on) if on else 0, of_all)
 
     items.sort(key=place)

@@ -49,7 +49,7 @@ class Guest:
         signature = self.key.sign(f"creel-guest-hello\n{nonce}\n{self.runtime}\n{boot}".encode())
         self.send(
             type="hello", protocol=PROTOCOL, runtime_id=self.runtime, boot_id=boot, guest_version="0",
-            signature=base64.b64encode(signature).decode(),
+            features=["commands"], signature=base64.b64encode(signature).decode(),
         )  # fmt: skip
         assert self.receive()["type"] == "welcome"
 
@@ -60,7 +60,7 @@ class Guest:
         self.socket.send(json.dumps(message))
 
     def serve(self):
-        """Takes wishes down, and answers each message with its own text; `fail` in it fails."""
+        """Takes wishes down and does what is asked, until the link ends."""
         while True:
             try:
                 message = self.receive()
@@ -71,9 +71,19 @@ class Guest:
                     self.desired = message
                     self.heard.notify_all()
             elif message["type"] == "invoke":
-                text = message["request"]["message"]
-                outcome = {"kind": "failed", "message": text} if "fail" in text else {"kind": "replied", "text": text}
+                outcome = self.outcome(message["request"], message["timeout_ms"])
                 self.send(type="invocation_result", invocation_id=message["id"], outcome=outcome)
+
+    @staticmethod
+    def outcome(request: dict, timeout_ms: int) -> dict:
+        """Says again what it was told; a command is `echo WORDS`, or `echo timeout` for the milliseconds it has."""
+        if request["kind"] == "command":
+            said = request["script"].removeprefix("echo ").replace("timeout", str(timeout_ms))
+            failed = {"how": "failed", "message": "as it was told"}
+            end = failed if said == "fail" else {"how": "exited", "code": 0}
+            return {"kind": "ran", "end": end, "output": base64.b64encode(said.encode()).decode(), "dropped": 0}
+        text = request["message"]
+        return {"kind": "failed", "message": text} if "fail" in text else {"kind": "replied", "text": text}
 
     def report(self, status: str = "Running", version: str | None = "2026.9.6", error: str | None = None, starts: int = 1):
         self.send(

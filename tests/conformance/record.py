@@ -5,7 +5,7 @@ from specification import PENDING, absent, built, codes, codes_of, reason_for_ab
 
 COLUMNS = ["no credentials", "wrong signature", "replay", "other tenant", "TypeScript SDK", "legacy SDK"]
 HEAD = """# What has no case yet; empty when the work is done. A line that has a case, and a gap without a line, fail the test.
-# CREEL_CONFORMANCE_PENDING=write writes it anew from what the run has shown.
+# CREEL_CONFORMANCE_PENDING=write writes it, and docs/conformance.md, anew from what the run has shown.
 pending = [
 """
 

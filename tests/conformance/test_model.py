@@ -19,6 +19,20 @@ def list_models(t):
     return {"ModelTemplateId": filled(t)[0]}
 
 
+@happy("DeleteLlmTemplate")
+def delete(t):
+    return {"LlmTemplateId": t.call("BatchCreateLlmTemplates", create(t))["Data"]["LlmTemplateIds"][0]}
+
+
+def test_a_model_is_deleted(tenant):
+    group_id, provider_id = filled(tenant)
+    models = tenant.call("ListLlmTemplates", ProviderTemplateId=provider_id)["Data"]
+    with tenant.claim("DeleteLlmTemplate", "LlmTemplateId"):
+        tenant.refused("DeleteLlmTemplate", "LlmTemplate.NotFound", LlmTemplateId="llmt-none")
+        tenant.call("DeleteLlmTemplate", LlmTemplateId=models[0]["LlmTemplateId"])
+        assert tenant.call("ListLlmTemplates", ModelTemplateId=group_id)["Data"] == models[1:]
+
+
 def test_models_are_shown_as_they_were_made(tenant):
     traits = json.dumps({"contextWindow": 1000, "input": ["text", "image"]})
     item = {"LlmCode": "one", "Name": "First", "Description": "for tests", "Config": traits, "IsDefaultModel": True}

@@ -18,6 +18,11 @@ def update(t):
     return {"ModelTemplateId": group(t), "Name": t.name("renamed")}
 
 
+@happy("DeleteModelTemplate")
+def delete(t):
+    return {"ModelTemplateId": group(t)}
+
+
 @happy("ListModelTemplates")
 def list_groups(_):
     return {"BizType": 1}
@@ -164,3 +169,16 @@ def test_an_agent_is_told_and_its_receipt_shows(world, tenant):
         world.until("the receipt to show", lambda: risk() == "Normal")
     finally:
         guest.close()
+
+
+def test_a_group_is_deleted_when_nothing_uses_it(tenant):
+    parameters = bind(tenant)
+    named = {"ModelTemplateId": parameters["ModelTemplateId"]}
+    with tenant.claim("DeleteModelTemplate", "ModelTemplateId"):
+        tenant.call("ConfigRuntimeModelTemplate", parameters)
+        tenant.refused("DeleteModelTemplate", "ModelTemplate.InUse", named)
+        tenant.call("RemoveRuntimeModelTemplate", parameters)
+        beside = group(tenant)
+        tenant.call("DeleteModelTemplate", named)
+        tenant.refused("DeleteModelTemplate", "ModelTemplate.NotFound", named)
+        assert shown(tenant, beside)["ModelTemplateId"] == beside

@@ -15,6 +15,11 @@ def describe_sites(t):
     return dict(REGION)
 
 
+@happy("DeleteOfficeSites")
+def delete_site(t):
+    return REGION | {"OfficeSiteId": [t.call("CreateSimpleOfficeSite", create_site(t))["OfficeSiteId"]]}
+
+
 def site(t) -> str:
     """The site that the cases of a tenant share: an account may have only so many."""
     if not hasattr(t, "site"):
@@ -68,6 +73,19 @@ def test_sites_are_found_by_what_they_are(tenant):
     with tenant.claim("DescribeOfficeSites", "VpcId"):
         assert tenant.call("DescribeOfficeSites", REGION, VpcId="vpc-1")["OfficeSites"] == []
     tenant.pages_by_token("DescribeOfficeSites", REGION, "OfficeSites")
+
+
+def test_sites_are_deleted_when_they_are_empty(tenant):
+    with tenant.claim("DeleteOfficeSites", "RegionId", "OfficeSiteId"):
+        gone = delete_site(tenant)
+        tenant.refused("DeleteOfficeSites", "InvalidRegionId", gone, RegionId="nowhere")
+        tenant.refused("DeleteOfficeSites", "InvalidOfficeSiteId.NotFound", gone, OfficeSiteId=["cn-hangzhou+dir-none"])
+        tenant.call("CreateDesktops", REGION, OfficeSiteId=gone["OfficeSiteId"][0], BundleId="b-openclaw-linux")
+        tenant.refused("DeleteOfficeSites", "OfficeSite.NotEmpty", gone)
+        empty = delete_site(tenant)
+        tenant.call("DeleteOfficeSites", empty)
+        assert tenant.call("DescribeOfficeSites", REGION, OfficeSiteId=empty["OfficeSiteId"])["OfficeSites"] == []
+        assert tenant.call("DescribeOfficeSites", REGION, OfficeSiteId=gone["OfficeSiteId"])["OfficeSites"] != []
 
 
 def test_an_account_has_only_so_many_sites(world):

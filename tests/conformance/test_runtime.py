@@ -28,8 +28,21 @@ def list_agents(_):
 @happy("StopDesktops")
 @happy("RebootDesktops")
 @happy("DeleteDesktops")
+@happy("HibernateDesktops")
 def one_running(t):
     return REGION | {"DesktopId": [running(t)]}
+
+
+@happy("WakeupDesktops")
+def one_hibernated(t):
+    parameters = one_running(t)
+    t.call("HibernateDesktops", parameters)
+    return parameters
+
+
+@happy("ModifyDesktopName")
+def rename(t):
+    return REGION | {"DesktopId": make(t), "NewDesktopName": t.name("renamed")}
 
 
 def make(t, **more) -> str:
@@ -216,11 +229,14 @@ def test_agents_are_found_by_what_they_are(tenant, shelf):
         "ResourceIds": ([shelf["one"]], ["ecd-none"]),
     }
     base = {"PageSize": 1000}
-    tenant.filters(
-        "ListDesktopAgentRuntime", base, lambda answer: [d["ResourceId"] for d in answer["Data"]], shelf["one"], rows
-    )
+    agents = lambda answer: [d["ResourceId"] for d in answer["Data"]]  # noqa: E731
+    tenant.filters("ListDesktopAgentRuntime", base, agents, shelf["one"], rows)
+    risky = {"IncludeRiskInfo": True, "HasRisk": True}
+    tenant.filters("ListDesktopAgentRuntime", base | risky, agents, shelf["one"], {"HasRisk": (False, True)})
+    # Without the risk in the answer nobody is left out for it.
+    tenant.filters("ListDesktopAgentRuntime", base | risky, agents, shelf["one"], {"IncludeRiskInfo": (False, True)})
     with tenant.claim("ListDesktopAgentRuntime", "ManagementStatus"):
-        assert tenant.call("ListDesktopAgentRuntime", ManagementStatus="Hibernated")["Data"] == []
+        assert tenant.call("ListDesktopAgentRuntime", ManagementStatus="Hibernated", ResourceIds=[shelf["one"]])["Data"] == []
     tenant.pages_by_number("ListDesktopAgentRuntime", {})
 
 
@@ -245,3 +261,87 @@ def test_power(tenant, action):
         tenant.call("StopDesktops", REGION, DesktopId=[one])
         await_status(tenant, one, "Stopped")
         tenant.refused(action, "IncorrectDesktopStatus", REGION, DesktopId=[one])
+
+
+def test_runtimes_are_renamed(tenant):
+    with tenant.claim("ModifyDesktopName", "RegionId", "DesktopId", "DesktopIds", "NewDesktopName"):
+        one, two, beside = make(tenant), make(tenant), make(tenant)
+        tenant.call("ModifyDesktopName", REGION, DesktopId=one, DesktopIds=[two], NewDesktopName="prawn")
+        names = [desktop(tenant, runtime)["DesktopName"] for runtime in (one, two, beside)]
+        assert names[:2] == ["prawn", "prawn"] and names[2] != "prawn"
+        good = rename(tenant)
+        tenant.refused("ModifyDesktopName", "InvalidRegionId", good, RegionId="nowhere")
+        tenant.refused("ModifyDesktopName", "InvalidNewDesktopName", good, NewDesktopName="a\tb")
+        tenant.refused("ModifyDesktopName", "InvalidDesktopId.NotFound", good, DesktopId="ecd-none")
+
+
+def test_runtimes_hibernate_and_wake(tenant):
+    flag = lambda runtime: desktop(tenant, runtime)["ManagementFlag"]  # noqa: E731
+    one, beside = running(tenant), running(tenant)
+    named = REGION | {"DesktopId": [one]}
+    with tenant.claim("HibernateDesktops", "RegionId", "DesktopId"):
+        tenant.refused("HibernateDesktops", "InvalidRegionId", named, RegionId="nowhere")
+        tenant.refused("HibernateDesktops", "InvalidDesktopId.NotFound", named, DesktopId=["ecd-none"])
+        assert flag(one) == "NoFlag"
+        tenant.call("HibernateDesktops", named)
+        tenant.world.until("it to hibernate", lambda: flag(one) == "Hibernated")
+        assert flag(beside) == "NoFlag"
+        found = tenant.call("ListDesktopAgentRuntime", ManagementStatus="Hibernated", ResourceIds=[one])["Data"]
+        assert found[0]["ManagementStatuses"] == ["Hibernated"]
+    with tenant.claim("WakeupDesktops", "RegionId", "DesktopId"):
+        tenant.refused("WakeupDesktops", "InvalidRegionId", named, RegionId="nowhere")
+        tenant.refused("WakeupDesktops", "InvalidDesktopId.NotFound", named, DesktopId=["ecd-none"])
+        assert flag(one) == "Hibernated"
+        tenant.call("WakeupDesktops", named)
+        tenant.world.until("it to wake", lambda: flag(one) == "NoFlag" and desktop(tenant, one)["DesktopStatus"] == "Running")
+
+
+def test_disks_and_policy_are_shown_again(tenant):
+    def made(**more):
+        return desktop(tenant, tenant.call("CreateDesktops", by_image(tenant) | more)["DesktopId"][0])
+
+    disks = {
+        "SystemDiskSize": 80, "SystemDiskCategory": "cloud_essd", "SystemDiskPerLevel": "PL1", "DataDiskSize": 40,
+        "DataDiskCategory": "cloud_auto", "DataDiskPerLevel": "PL0",
+    }  # fmt: skip
+    with tenant.claim("CreateDesktops", *(f"DesktopAttachment.{name}" for name in disks), "PolicyGroupId"):
+        attachment = {"ImageId": IMAGE, "DesktopType": DESKTOP_TYPE} | disks
+        shown = made(DesktopAttachment=attachment, PolicyGroupId="pg-one")
+        system, data = shown["Disks"]
+        assert (system["DiskSize"], system["DiskCategory"], system["PerformanceLevel"]) == (80, "cloud_essd", "PL1")
+        assert (data["DiskSize"], data["DiskCategory"], data["PerformanceLevel"]) == (40, "cloud_auto", "PL0")
+        assert shown["PolicyGroupId"] == "pg-one" and "PolicyGroupId" not in made()
+    with tenant.claim("CreateDesktops", "DesktopNameModel.DesktopNameIsSuffix"):
+        for suffix, wanted in ((True, "squid0001"), (False, "squid")):
+            assert made(DesktopName="squid", DesktopNameModel={"DesktopNameIsSuffix": suffix})["DesktopName"] == wanted
+
+
+def test_what_cannot_be_encrypted_or_addressed(tenant):
+    encryption = ["VolumeEncryptionEnabled", "VolumeEncryptionKey"]
+    of_bundle = [f"BundleModels.{name}" for name in [*encryption, "Hostname"]]
+    with tenant.claim("CreateDesktops", *encryption, *of_bundle, "DesktopMemberIp"):
+        for more, code in (
+            ({"VolumeEncryptionEnabled": True}, "InvalidEncryptionKey.Missing"),
+            ({"VolumeEncryptionKey": "key"}, "InvalidEncryptionEnabled.Invalid"),
+            ({"Hostname": "host"}, "HostnameCannotCustomizeForLinux"),
+        ):
+            tenant.refused("CreateDesktops", code, create(tenant) | more)
+            bundles = {"BundleModels": [{"BundleId": BUNDLE, "Amount": 1} | more]}
+            tenant.refused("CreateDesktops", code, REGION | {"OfficeSiteId": site(tenant)} | bundles)
+        tenant.refused("CreateDesktops", "UnsupportedParameter", create(tenant), DesktopMemberIp="10.0.0.1")
+
+
+def test_what_is_run_at_the_first_start(world, tenant):
+    command = {"Content": "echo first", "ContentEncoding": "PlainText", "ContentType": "RunShellScript"}
+    with tenant.claim("CreateDesktops", *(f"UserCommands.{name}" for name in command)):
+        for name in ("Content", "ContentType"):
+            less = {key: value for key, value in command.items() if key != name}
+            tenant.refused("CreateDesktops", f"Missing{name}", create(tenant), UserCommands=[less])
+        runtime = running(tenant, UserCommands=[command])
+        told = lambda: tenant.call("DescribeInvocations", REGION, DesktopId=runtime, IncludeOutput=True, ContentEncoding="PlainText")  # noqa: E731
+        guest = world.guest(runtime)
+        try:
+            world.until("the command's output", lambda: "Output" in told()["Invocations"][0]["InvokeDesktops"][0])
+            assert told()["Invocations"][0]["InvokeDesktops"][0]["Output"] == "first"
+        finally:
+            guest.close()

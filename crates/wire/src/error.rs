@@ -57,7 +57,6 @@ codes! {
     REQUEST_TIMEOUT = "RequestTimeout", 408;
     PATH_NOT_FOUND = "InvalidPath.NotFound", 404;
     INVALID_PARAMETER = "InvalidParameter", 400;
-    MISSING_PARAMETER = "MissingParameter", 400;
     UNSUPPORTED_PARAMETER = "UnsupportedParameter", 400;
     IDEMPOTENT_PARAMETER_MISMATCH = "IdempotentParameterMismatch", 400;
     THROTTLING_USER = "Throttling.User", 429;
@@ -68,7 +67,6 @@ codes! {
     DESKTOP_NOT_FOUND = "InvalidDesktopId.NotFound", 404;
     INCORRECT_DESKTOP_STATUS = "IncorrectDesktopStatus", 400;
     OFFICE_SITE_NOT_FOUND = "InvalidOfficeSiteId.NotFound", 404;
-    OFFICE_SITE_NAME_TAKEN = "InvalidOfficeSiteName.Duplicate", 400;
     /// Runtimes are placed in it, so it cannot go.
     OFFICE_SITE_NOT_EMPTY = "OfficeSite.NotEmpty", 400;
     /// A resource that is named to be tagged does not exist.
@@ -87,7 +85,6 @@ codes! {
     /// An account has as many of something as it may have.
     QUOTA_EXCEEDED = "QuotaExceeded", 400;
     MODEL_GROUP_NOT_FOUND = "ModelTemplate.NotFound", 404;
-    MODEL_GROUP_NAME_TAKEN = "ModelTemplate.NameDuplicate", 400;
     MODEL_GROUP_IN_USE = "ModelTemplate.InUse", 400;
     PROVIDER_NOT_FOUND = "ModelProviderTemplate.NotFound", 404;
     PROVIDER_NAME_TAKEN = "ModelProviderTemplate.NameDuplicate", 400;
@@ -104,7 +101,6 @@ codes! {
     PRINCIPALS_LIMIT = "LimitExceeded.User", 409;
     ACCESS_KEY_OF_NOT_FOUND = "EntityNotExist.User.AccessKey", 404;
     ACCESS_KEYS_LIMIT = "LimitExceeded.User.AccessKey", 409;
-    INVOCATION_NOT_FOUND = "Invocation.NotFound", 404;
     /// The agent is not running, so a message cannot reach it.
     AGENT_NOT_RUNNING = "Agent.NotRunning", 400;
 }
