@@ -274,6 +274,10 @@ impl Stream {
             }
         })?;
         kept.lend(chunk, &run);
+        if self.done {
+            // Bytes that follow are not looked at any more, so this is their place.
+            self.waiting.extend_from_slice(&self.splitter.take_rest());
+        }
         Ok(Passed { now: kept.finish(), done: self.done })
     }
 

@@ -87,6 +87,12 @@ impl Splitter {
         &self.pending
     }
 
+    /// The same, given up: what comes next is not a part of it.
+    pub(crate) fn take_rest(&mut self) -> Vec<u8> {
+        self.line_bytes = 0;
+        std::mem::take(&mut self.pending)
+    }
+
     fn keep(&mut self, bytes: &[u8]) -> Result<(), EventTooLong> {
         if self.pending.len() + bytes.len() > EVENT_BYTES_MAX {
             return Err(EventTooLong);
