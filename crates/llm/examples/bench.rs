@@ -1,6 +1,11 @@
 //! What a request and a stream cost in this crate: `cargo run --release -p creel-llm --example bench`.
 
-#![expect(clippy::expect_used, clippy::print_stdout, reason = "a program that prints figures and may stop")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a program that prints figures and may stop"
+)]
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -18,16 +23,15 @@ const REWRITE: Rewrite<'static> =
 
 /// An agent's request of about so many bytes: a long system prompt, tools, and turns with calls.
 fn agent(bytes: usize) -> Value {
-    let text = "You are an agent. Keep to the \"rules\" below.\n- Never guess.\n".repeat(bytes / 240 + 1);
     let tool = |index: usize| {
         json!({"type": "function", "function": {"name": format!("tool_{index}"), "description": "Does a thing.",
             "parameters": {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}}})
     };
     let tools: Vec<Value> = (0..(bytes / 3_000).clamp(1, 20)).map(tool).collect();
-    let mut messages = vec![json!({"role": "system", "content": text})];
+    let mut messages = vec![json!({"role": "system", "content": ""})];
     let mut index = 0;
     let turn_bytes = 1_500;
-    while messages.len() < 2 || bytes / 2 > index * turn_bytes {
+    while messages.len() < 2 || bytes / 2 > (index + 1) * turn_bytes {
         let id = format!("call_{index}");
         messages.push(json!({"role": "user", "content": "Look at the file and tell what you see, please."}));
         messages
@@ -37,8 +41,12 @@ fn agent(bytes: usize) -> Value {
         index += 1;
     }
     messages.push(json!({"role": "user", "content": "Go on."}));
-    json!({"model": "provider/model-1", "messages": messages, "tools": tools, "stream": true,
-        "stream_options": {"include_usage": true}, "max_tokens": 4096})
+    let mut request = json!({"model": "provider/model-1", "messages": messages, "tools": tools, "stream": true,
+        "stream_options": {"include_usage": true}, "max_tokens": 4096});
+    let line = "You are an agent. Keep to the \"rules\" below.\n- Never guess.\n";
+    let lines = bytes.saturating_sub(request.to_string().len()) / (line.len() + 4);
+    request["messages"][0]["content"] = line.repeat(lines).into();
+    request
 }
 
 /// The least of a few rounds, each of at least 50 ms, per call.

@@ -380,3 +380,96 @@ impl Kept {
         if self.many.is_empty() { self.one } else { Some(self.many.freeze()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens;
+
+    fn answer(client: Dialect, upstream: Dialect, stream: bool) -> Answer {
+        let asked = Request::read(client, br#"{"model":"m","stream":true}"#).expect("a request");
+        let naming = Naming { id: "i".into(), created_s: 1, model: "m".into() };
+        Answer::new(&asked, upstream, stream, naming)
+    }
+
+    fn delta(delta: &str) -> String {
+        format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{delta}}}]}}\n\n")
+    }
+
+    const BOUND: Usage = Usage { input: 1_000, cached_input: 0, cache_write: 0, output: 100, reasoning: 0 };
+
+    #[test]
+    fn what_was_not_reported_is_counted_with_a_tokenizer() {
+        let text = "Once upon a time there was a gateway.";
+        let request = Sample::of_request(b"Tell me a story.");
+        let expect = Usage {
+            input: tokens::count("m", "Tell me a story."),
+            output: tokens::count("m", text),
+            ..Usage::default()
+        };
+        let whole = format!(r#"{{"choices":[{{"message":{{"content":"{text}"}}}}]}}"#);
+        for (stream, body) in [(true, delta(&format!(r#"{{"content":"{text}"}}"#))), (false, whole)] {
+            let mut answer = answer(Dialect::Chat, Dialect::Chat, stream);
+            answer.push(body.into()).expect("an answer");
+            answer.end().expect("an answer");
+            assert_eq!(answer.usage(), None);
+            assert_eq!(answer.estimate("m", &request, &BOUND), expect);
+            let small = Usage { input: 2, output: 3, ..Usage::default() };
+            assert_eq!(answer.estimate("m", &request, &small), small, "never above the bound");
+        }
+    }
+
+    #[test]
+    fn input_that_was_reported_before_a_break_is_believed() {
+        let mut answer = answer(Dialect::Messages, Dialect::Messages, true);
+        let start = r#"data: {"type":"message_start","message":{"usage":{"input_tokens":7,"cache_read_input_tokens":5,"output_tokens":1}}}"#;
+        let text = r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Once upon"}}"#;
+        answer.push(format!("{start}\n\n{text}\n\n").into()).expect("an answer");
+        assert_eq!(answer.usage(), None, "the output is not reported");
+        let usage = answer.estimate("m", &Sample::of_request(b"x"), &BOUND);
+        let output = tokens::count("m", "Once upon");
+        assert_eq!(usage, Usage { input: 7, cached_input: 5, output, ..Usage::default() });
+    }
+
+    #[test]
+    fn an_event_of_our_own_stands_between_events_only() {
+        for (client, upstream, between) in
+            [(Dialect::Messages, Dialect::Messages, false), (Dialect::Messages, Dialect::Chat, true)]
+        {
+            let mut answer = answer(client, upstream, true);
+            answer.push("data: {\"type\":".into()).expect("an answer");
+            assert_eq!(answer.is_between_events(), between, "{upstream:?}");
+            let body = ErrorBody { message: "m", kind: "server_error", param: None, code: None };
+            assert!(answer.error_event(502, &body).starts_with(b"event: error\n"));
+        }
+    }
+
+    #[test]
+    fn what_has_no_form_there_breaks_off() {
+        let call = |index: u8, id: &str| {
+            delta(&format!(
+                r#"{{"tool_calls":[{{"index":{index}{id},"function":{{"name":"f","arguments":"{{"}}}}]}}"#
+            ))
+        };
+        for body in [
+            [call(0, r#","id":"a""#), call(1, r#","id":"b""#), call(0, "")].concat(),
+            [call(1, r#","id":"a""#), call(0, r#","id":"b""#)].concat(),
+            "data: {broken\n\n".into(),
+        ] {
+            let error = answer(Dialect::Messages, Dialect::Chat, true).push(body.clone().into());
+            assert!(matches!(error, Err(AnswerError::Convert(_))), "{body}");
+        }
+        let body = r#"{"choices":[{"message":{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{"}}]}}]}"#;
+        let mut whole = answer(Dialect::Messages, Dialect::Chat, false);
+        whole.push(body.into()).expect("gathered");
+        assert!(matches!(whole.end(), Err(AnswerError::Convert(_))));
+    }
+
+    #[test]
+    fn an_endless_answer_is_not_gathered() {
+        let mut whole = answer(Dialect::Chat, Dialect::Messages, false);
+        let half = Bytes::from(vec![b' '; WHOLE_BYTES_MAX / 2]);
+        assert!(whole.push(half.clone()).is_ok() && whole.push(half).is_ok());
+        assert_eq!(whole.push(" ".into()).err(), Some(AnswerError::TooLong));
+    }
+}
