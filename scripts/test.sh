@@ -42,7 +42,9 @@ rust_tests() {
   fi
 }
 
-binary() { cargo build --locked -p creel; }
+# The whole workspace, as the stage before: `-p creel` alone selects other features of its dependencies and would build
+# dozens of them anew.
+binary() { cargo build --locked --workspace --bins; }
 
 conformance() {
   CREEL_BIN="$REPO_DIR/target/debug/creel" scripts/with-postgres.sh \
