@@ -108,14 +108,14 @@ impl Actor {
     pub fn event(&self, resources: &[&str], now_ms: i64) -> Event {
         Event {
             id: self.request_id.clone(),
-            account_id: self.account_id.clone(),
+            account_id: self.account_id.to_string(),
             principal: self.principal_name(),
             key_id: self.name().to_owned(),
             action: self.action.to_owned(),
             version: self.origin.version.to_owned(),
-            resources: resources.iter().map(|resource| (*resource).to_owned()).collect(),
-            decision: Decision::Allowed,
-            outcome: Outcome::Success,
+            resources_json: serde_json::json!(resources).to_string(),
+            decision: Decision::Allowed.as_str().to_owned(),
+            outcome: Outcome::Success.as_str().to_owned(),
             code: String::new(),
             calls: 1,
             source_address: self.origin.address.clone(),

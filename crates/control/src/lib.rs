@@ -22,6 +22,7 @@ pub mod principal;
 pub mod reconcile;
 pub mod resource_group;
 pub mod runtime;
+pub mod seal;
 pub mod secrets;
 pub mod store;
 pub mod tag;

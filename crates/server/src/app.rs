@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use creel_control::account::Accounts;
+use creel_control::audit::{AuditLog, Refusals};
 use creel_control::clock::Clock;
 use creel_control::command::Commands;
 use creel_control::id_gen::IdGen;
@@ -39,6 +40,8 @@ pub(crate) struct Services {
     pub(crate) tasks: Tasks,
     pub(crate) accounts: Accounts,
     pub(crate) principals: Principals,
+    pub(crate) audit: AuditLog,
+    pub(crate) refusals: Refusals,
     pub(crate) office_sites: OfficeSites,
     pub(crate) resource_groups: ResourceGroups,
     pub(crate) runtimes: Runtimes,

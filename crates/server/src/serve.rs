@@ -1,6 +1,7 @@
 //! Starts and stops a server: everything that is made once, in order.
 
 mod agents;
+mod audit;
 mod first_start;
 mod llm;
 mod system_providers;
@@ -9,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use creel_control::account::{AccountError, Accounts};
+use creel_control::audit::{AuditLog, Refusals};
 use creel_control::clock::Clock;
 use creel_control::driver::DriverError;
 use creel_control::id_gen::IdGen;
@@ -90,6 +92,7 @@ impl Server {
         let data_dir = DataDir::ensure(&config)?;
         let locks = data_dir.lock(&config)?;
         let sealer = Arc::new(data_dir.ensure_sealer(&config)?);
+        let audit_key = data_dir.ensure_audit_key()?;
         let tls = match (&config.tls_cert, &config.tls_key) {
             (Some(cert), Some(key)) => Some(http::load_tls(cert, key)?),
             _ => None,
@@ -101,9 +104,10 @@ impl Server {
 
         let address: DbUrl = config.database_url().parse()?;
         let store = Store::open(&address, clock.clone(), &tasks).await?;
+        store.set_audit_key(audit_key.tag_key());
         let ids = IdGen::new(clock.clone());
         let accounts = Accounts::new(store.clone(), sealer.clone(), ids.clone());
-        first_start::ensure_root(&accounts, &ids, &config, &data_dir).await?;
+        let root = first_start::ensure_root(&accounts, &ids, &config, &data_dir).await?;
         let models = Models::new(store.clone(), sealer, ids.clone(), config.gateway.required);
         let credits = Credits::new(store.clone(), ids.clone());
         system_providers::seed(&models, &credits, &accounts, &ids, &config).await?;
@@ -114,6 +118,8 @@ impl Server {
             admin_url: admin_url.clone(),
             config,
             clock,
+            audit: AuditLog::new(store.clone()),
+            refusals: Refusals::new(store.clone(), ids.clone()),
             office_sites: OfficeSites::new(store.clone(), ids.clone()),
             resource_groups: ResourceGroups::new(store.clone(), ids.clone()),
             tags: creel_control::tag::Tags::new(store.clone()),
@@ -131,6 +137,7 @@ impl Server {
             nonces: Nonces::default(),
         });
         write_key_uses(&app);
+        audit::start(&app, audit_key, root.id);
         let links = agents::start(&app, &admin_url, &agent_url).await?;
         if app.config.has_role(Role::Gateway) {
             let gateway = llm::start(&app).await?;

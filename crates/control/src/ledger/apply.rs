@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::engine::Inner;
 use super::record::{Reserve, Settle};
 use super::{Entry, LedgerError, hour_of, month_of};
-use crate::store::{Store, StoreError, Topic, Tx};
+use crate::store::{LEDGER_LEASE, Store, StoreError, Topic, Tx};
 
 /// Calls in one transaction at the most.
 const BATCH_CALLS_MAX: usize = 512;
@@ -124,7 +124,7 @@ async fn write_rows(
     forget: &[String],
     verify: bool,
 ) -> Result<(), LedgerError> {
-    if !tx.holds_ledger(epoch).await? {
+    if !tx.holds_lease(LEDGER_LEASE, epoch).await? {
         return Err(LedgerError::Fenced);
     }
     let calls: Vec<String> = batch.iter().map(|settlement| settlement.settle.call_id.to_string()).collect();
@@ -297,7 +297,7 @@ impl Applier {
         if !self.uses_table || self.inner.is_fenced() || now_ms - self.renewed_at_ms < RENEW_MS {
             return;
         }
-        match self.inner.store.renew_ledger(self.inner.epoch, now_ms + LEASE_MS).await {
+        match self.inner.store.renew_lease(LEDGER_LEASE, self.inner.epoch, now_ms + LEASE_MS).await {
             Ok(true) => self.renewed_at_ms = now_ms,
             Ok(false) => self.inner.set_fenced(),
             Err(error) => {
@@ -308,7 +308,7 @@ impl Applier {
 
     /// Lets the next process begin at once.
     async fn end(&mut self) {
-        if let Err(error) = self.inner.store.renew_ledger(self.inner.epoch, 0).await {
+        if let Err(error) = self.inner.store.renew_lease(LEDGER_LEASE, self.inner.epoch, 0).await {
             tracing::warn!(error = %error, ledger.owner = %self.inner.owner_id, "the ledger's lease stays until it ends");
         }
     }

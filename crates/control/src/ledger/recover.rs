@@ -11,7 +11,7 @@ use super::engine::Config;
 use super::journal::Found;
 use super::record::{Record, Reserve, Settle};
 use super::{LedgerError, book};
-use crate::store::{Store, StoreError};
+use crate::store::{LEDGER_LEASE, Lease, Store, StoreError};
 
 /// Between two looks at a lease that may be a dead process's.
 const TAKEOVER_LOOK: Duration = Duration::from_millis(500);
@@ -34,7 +34,14 @@ pub(crate) async fn take_lease(
             let taken: Result<i64, LedgerError> = store
                 .write(move |tx| {
                     Box::pin(async move {
-                        tx.take_ledger(&owner_id, now_ms, now_ms + LEASE_MS, others_are_dead).await
+                        let until_ms = now_ms + LEASE_MS;
+                        match tx
+                            .take_lease(LEDGER_LEASE, &owner_id, now_ms, until_ms, others_are_dead)
+                            .await?
+                        {
+                            Lease::Taken { epoch } => Ok(epoch),
+                            Lease::Held { until_ms } => Err(LedgerError::Owned { until_ms }),
+                        }
                     })
                 })
                 .await;

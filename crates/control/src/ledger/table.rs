@@ -9,6 +9,7 @@ use super::LedgerError;
 use super::apply::{Command, Settlement};
 use super::engine::Inner;
 use super::record::Record;
+use crate::store::LEDGER_LEASE;
 
 /// Records in one insert at the most.
 const BATCH_RECORDS_MAX: usize = 512;
@@ -70,7 +71,7 @@ async fn write(inner: &Arc<Inner>, batch: Vec<Append>, next_seq: &mut i64) {
         .store
         .write(move |tx| {
             Box::pin(async move {
-                if !tx.holds_ledger(epoch).await? {
+                if !tx.holds_lease(LEDGER_LEASE, epoch).await? {
                     return Err(LedgerError::Fenced);
                 }
                 Ok(tx.insert_journal(&rows).await?)

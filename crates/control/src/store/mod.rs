@@ -12,6 +12,7 @@ mod batch;
 mod command;
 mod db;
 mod guest;
+mod lease;
 mod ledger;
 mod list;
 mod migrate;
@@ -27,14 +28,18 @@ mod tag;
 mod topics;
 mod writer;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::future::BoxFuture;
 
 use crate::clock::Clock;
+use crate::seal::TagKey;
 use crate::tasks::Tasks;
+pub(crate) use audit::SealedPosition;
+pub use audit::audit_search_statement;
 pub use db::{Db, DbUrl};
-pub(crate) use ledger::{AgentRow, EntryFilter};
+pub(crate) use lease::Lease;
+pub(crate) use ledger::{AgentRow, EntryFilter, LEDGER_LEASE};
 pub use model::{group_list_statement, model_list_statement, provider_list_statement};
 pub(crate) use reconcile::Claim;
 pub use row::{Row, Value, params};
@@ -103,6 +108,7 @@ struct Inner {
     db: Db,
     writer: writer::Writer,
     topics: Topics,
+    audit_key: Arc<OnceLock<TagKey>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -112,8 +118,15 @@ impl Store {
         let db = Db::connect(url).await?;
         migrate::run(&db).await?;
         let topics = Topics::default();
-        let writer = writer::Writer::start(&db, topics.clone(), tasks).await?;
-        Ok(Self { inner: Arc::new(Inner { db, writer, topics, clock }) })
+        let audit_key = Arc::<OnceLock<TagKey>>::default();
+        let writer = writer::Writer::start(&db, topics.clone(), audit_key.clone(), tasks).await?;
+        Ok(Self { inner: Arc::new(Inner { db, writer, topics, audit_key, clock }) })
+    }
+
+    /// Marks the audit rows that are written from now on; the first key stays.
+    pub fn set_audit_key(&self, key: TagKey) {
+        // A process has one key: a second call changes nothing.
+        let _ = self.inner.audit_key.set(key);
     }
 
     /// The clock that stamps rows.

@@ -2,6 +2,7 @@
 //! every job has a transaction of its own.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::db::{Connection, Sql};
 use super::{Db, Row, StoreError, Topic, Topics, Value};
+use crate::seal::TagKey;
 use crate::tasks::Tasks;
 
 /// Jobs that wait for the SQLite writer at the most; more callers wait for a place.
@@ -24,6 +26,7 @@ const GROUP_JOBS_MAX: usize = 256;
 pub struct Tx {
     connection: Connection,
     raised: Vec<Topic>,
+    audit_key: Arc<OnceLock<TagKey>>,
 }
 
 impl Tx {
@@ -62,6 +65,11 @@ impl Tx {
         self.connection.execute(sql.into(), params).await
     }
 
+    /// What marks an audit row as written by us; empty until the key is set.
+    pub(super) fn audit_tag(&self, row: &[u8]) -> String {
+        self.audit_key.get().map(|key| key.tag(row)).unwrap_or_default()
+    }
+
     /// True on PostgreSQL.
     pub fn is_postgres(&self) -> bool {
         matches!(self.connection, Connection::Postgres(_))
@@ -87,23 +95,28 @@ type Job = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, (bool, Finish)> +
 #[derive(Debug)]
 pub(super) enum Writer {
     Sqlite { queue: mpsc::Sender<Job> },
-    Postgres { db: Db, topics: Topics },
+    Postgres { db: Db, topics: Topics, audit_key: Arc<OnceLock<TagKey>> },
 }
 
 impl Writer {
-    pub(super) async fn start(db: &Db, topics: Topics, tasks: &Tasks) -> Result<Self, StoreError> {
+    pub(super) async fn start(
+        db: &Db,
+        topics: Topics,
+        audit_key: Arc<OnceLock<TagKey>>,
+        tasks: &Tasks,
+    ) -> Result<Self, StoreError> {
         match db {
             Db::Postgres { pool } => {
                 let (pool, cancel, heard) = (pool.clone(), tasks.cancelled(), topics.clone());
                 tasks.spawn("store-listener", async move {
                     tokio::select! { () = listen_postgres(pool, heard) => {}, () = cancel.cancelled() => {} }
                 });
-                Ok(Writer::Postgres { db: db.clone(), topics })
+                Ok(Writer::Postgres { db: db.clone(), topics, audit_key })
             }
             Db::Sqlite { options, .. } => {
                 let connection = Connection::Sqlite(Box::new(options.connect().await?));
                 let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
-                let tx = Tx { connection, raised: Vec::new() };
+                let tx = Tx { connection, raised: Vec::new(), audit_key };
                 tasks.spawn("store-writer", run_sqlite(tx, jobs, topics));
                 Ok(Writer::Sqlite { queue })
             }
@@ -124,9 +137,13 @@ impl Writer {
                 }
                 answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
             }
-            Writer::Postgres { db: Db::Postgres { pool }, topics } => {
+            Writer::Postgres { db: Db::Postgres { pool }, topics, audit_key } => {
                 let connection = pool.acquire().await.map_err(StoreError::from)?;
-                let tx = Tx { connection: Connection::Postgres(connection), raised: Vec::new() };
+                let tx = Tx {
+                    connection: Connection::Postgres(connection),
+                    raised: Vec::new(),
+                    audit_key: audit_key.clone(),
+                };
                 let topics = topics.clone();
                 // In a task of its own, so that a caller who goes away cannot leave a transaction half done.
                 #[expect(

@@ -9,6 +9,7 @@
 )]
 
 mod account;
+mod audit;
 mod guest;
 mod ledger;
 mod migration;

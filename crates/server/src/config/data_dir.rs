@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use creel_control::seal::SealKey;
 use creel_control::secrets::Sealer;
 use creel_wire::id::AccessKeyId;
 use creel_wire::secret::Secret;
@@ -105,6 +106,33 @@ impl DataDir {
             },
         };
         Sealer::from_base64(text.expose()).map_err(|source| ConfigError::MasterKey { path, source })
+    }
+
+    /// The key by which the audit log is signed, in `audit.key`, which is made if it is absent.
+    ///
+    /// # Errors
+    /// If the key is malformed or its file cannot be read or made.
+    pub fn ensure_audit_key(&self) -> Result<SealKey, ConfigError> {
+        if !self.join("audit.key").exists() {
+            self.write_private("audit.key", SealKey::generate_base64().as_bytes())?;
+        }
+        self.audit_key()
+    }
+
+    /// The key in `audit.key`.
+    ///
+    /// # Errors
+    /// [`ConfigError::NoAuditKey`] if it is absent.
+    pub fn audit_key(&self) -> Result<SealKey, ConfigError> {
+        let path = self.join("audit.key");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => Secret::new(text),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(ConfigError::NoAuditKey { path });
+            }
+            Err(source) => return Err(ConfigError::Read { path, source }),
+        };
+        SealKey::from_base64(text.expose()).map_err(|source| ConfigError::AuditKey { path, source })
     }
 
     /// What `root-access-key.json` holds; `None` if it is absent.

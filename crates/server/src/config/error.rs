@@ -33,6 +33,14 @@ pub enum ConfigError {
         #[source]
         source: creel_control::secrets::SecretsError,
     },
+    #[error("there is no key of the audit log at {} (`creel serve` makes it at its start): is --data-dir right?", path.display())]
+    NoAuditKey { path: PathBuf },
+    #[error("the key of the audit log in {}", path.display())]
+    AuditKey {
+        path: PathBuf,
+        #[source]
+        source: creel_control::seal::KeyError,
+    },
 }
 
 impl ConfigError {

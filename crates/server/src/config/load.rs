@@ -135,6 +135,9 @@ impl Config {
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             return Err(ConfigError::value("tls_cert, tls_key", "give both or neither"));
         }
+        if !(1..=36_500).contains(&self.audit.retention_days) {
+            return Err(ConfigError::value("audit.retention_days", "give 1 to 36500 days"));
+        }
         if self.roles.is_empty() {
             return Err(ConfigError::value("roles", "name at least one of api, gateway, controller"));
         }

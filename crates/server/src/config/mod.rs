@@ -49,6 +49,7 @@ pub struct Config {
     /// What is logged, such as `info` or `info,creel=debug`.
     pub log: String,
     pub gateway: GatewayConfig,
+    pub audit: AuditConfig,
     pub process: ProcessConfig,
     /// The operator's LLM providers, from which WuyingCredit providers are copied.
     #[serde(rename = "system_provider")]
@@ -73,6 +74,7 @@ impl Default for Config {
             region: "cn-hangzhou".to_owned(),
             log: "info".to_owned(),
             gateway: GatewayConfig::default(),
+            audit: AuditConfig::default(),
             process: ProcessConfig::default(),
             system_providers: Vec::new(),
             environment: EnvironmentSecrets::default(),
@@ -125,6 +127,23 @@ impl Default for GatewayConfig {
     }
 }
 
+/// The audit log.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditConfig {
+    /// The file of signed roots; `None` is `audit/roots.jsonl` in the data directory. Best where the database's
+    /// administrator cannot write.
+    pub roots: Option<PathBuf>,
+    /// How many days events are kept, at least 1; they are removed within a day after that.
+    pub retention_days: u32,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self { roots: None, retention_days: 365 }
+    }
+}
+
 /// The process driver.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -168,6 +187,11 @@ impl Config {
     /// The directory of uploaded objects.
     pub fn objects_dir(&self) -> PathBuf {
         self.objects.as_ref().map_or_else(|| self.data_dir.join("objects"), PathBuf::from)
+    }
+
+    /// The file of signed roots of the audit log.
+    pub fn audit_roots(&self) -> PathBuf {
+        self.audit.roots.clone().unwrap_or_else(|| self.data_dir.join("audit").join("roots.jsonl"))
     }
 
     /// Whether this process does this.

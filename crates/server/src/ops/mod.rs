@@ -30,6 +30,7 @@
 //! put into the answer by the dispatcher. A panic or [`HANDLER_DEADLINE`] passing answers `InternalError` or
 //! `ServiceUnavailable`.
 
+mod audit;
 mod catalog;
 mod command;
 mod credit;
@@ -87,6 +88,7 @@ macro_rules! operations {
 }
 
 operations! {
+    audit::describe_audit_events,
     catalog::describe_bundles,
     catalog::describe_desktop_types,
     catalog::describe_images,

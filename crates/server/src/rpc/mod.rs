@@ -16,6 +16,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use creel_control::access::{Actor, Member, Origin, Principal};
 use creel_control::account::AccountError;
+use creel_control::audit::Decision;
 use creel_control::principal::PrincipalKind;
 use creel_wire::error::{ApiError, ErrorCode};
 use creel_wire::params::Params;
@@ -64,10 +65,13 @@ pub(crate) async fn answer(app: &App, request: Request<Incoming>) -> Response<Bo
     let started = tokio::time::Instant::now();
     let request_id = app.ids.request_id();
     let host = answer::host(&request);
-    let mut operation = None;
-    let result = dispatch(app, request, &request_id, &mut operation).await;
+    let mut seen = Seen::default();
+    let result = dispatch(app, request, &request_id, &mut seen).await;
+    if let (Err(error), Some(actor)) = (&result, &seen.actor) {
+        record_refusal(app, actor, error).await;
+    }
     let took = started.elapsed();
-    let action = operation.map(|operation: &Operation| operation.spec.action);
+    let action = seen.operation.map(|operation| operation.spec.action);
     let (code, response) = match result {
         Ok(body) => (None, answer::success(&request_id, &body)),
         Err(error) => {
@@ -87,19 +91,41 @@ pub(crate) async fn answer(app: &App, request: Request<Incoming>) -> Response<Bo
     response
 }
 
-/// Gives the output of the operation without RequestId. Sets `found` once the operation is known.
+/// What is known of a request by the time it is answered.
+#[derive(Default)]
+struct Seen {
+    operation: Option<&'static Operation>,
+    /// Once the caller is authenticated and the operation is known.
+    actor: Option<Actor>,
+}
+
+/// Leaves a row of a call that was refused. What failed by our fault is in the log instead.
+async fn record_refusal(app: &App, actor: &Actor, error: &ApiError) {
+    let decision = match error.status {
+        401 | 403 | 429 => Decision::Denied,
+        400..=499 => Decision::Allowed,
+        _ => return,
+    };
+    // The call fails either way, so its answer stays what it is.
+    if let Err(error) = app.refusals.record(actor, decision, &error.code).await {
+        let id = &actor.request_id;
+        tracing::error!(request.id = %id, error = %ops::chain(&error), "the refused call {id} could not be recorded");
+    }
+}
+
+/// Gives the output of the operation without RequestId. Sets `seen` as it learns.
 async fn dispatch(
     app: &App,
     request: Request<Incoming>,
     request_id: &str,
-    found: &mut Option<&'static Operation>,
+    seen: &mut Seen,
 ) -> Result<Bytes, ApiError> {
     let request = read(request).await?;
     let params = Params::decode(request.query(), form_of(&request)?)?;
     let caller = authenticate(app, &request, &params).await?;
     check_format(&params)?;
     let operation = ops::find(&caller.version, &caller.action).ok_or_else(|| unknown_operation(&caller))?;
-    *found = Some(operation);
+    seen.operation = Some(operation);
     let actor = Actor {
         account_id: caller.key.account_id.clone(),
         principal: asker(&caller),
@@ -111,6 +137,7 @@ async fn dispatch(
         client_token: client_token(operation, &params),
         request_hash: request_hash(&params),
     };
+    seen.actor = Some(actor.clone());
     authorize::check(&actor)?;
     run(app, operation, actor, &params).await
 }

@@ -16,7 +16,7 @@ pub(super) async fn ensure_root(
     ids: &IdGen,
     config: &Config,
     data_dir: &DataDir,
-) -> Result<(), ServeError> {
+) -> Result<Account, ServeError> {
     let root = ensure_account(accounts).await?;
     check_master_key(accounts, &root).await?;
     let found = data_dir.root_credentials()?;
@@ -41,7 +41,7 @@ pub(super) async fn ensure_root(
     {
         accounts.ensure_key(&root.id, id, secret).await?;
     }
-    Ok(())
+    Ok(root)
 }
 
 /// Nothing is ever replaced, so a change is something that was added.

@@ -13,7 +13,7 @@ fn creel(environment: &[(&str, &str)], args: &[&str]) -> Output {
     command.env_clear().envs(environment.iter().copied()).args(args).output().expect("the binary runs")
 }
 
-async fn creel_async(environment: Vec<(&'static str, String)>, args: Vec<String>) -> Output {
+pub(crate) async fn creel_async(environment: Vec<(&'static str, String)>, args: Vec<String>) -> Output {
     let run = move || {
         let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
         creel(&environment, &args.iter().map(String::as_str).collect::<Vec<_>>())
@@ -21,15 +21,15 @@ async fn creel_async(environment: Vec<(&'static str, String)>, args: Vec<String>
     tokio::task::spawn_blocking(run).await.expect("the binary runs")
 }
 
-fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("text")
 }
 
-fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("text")
 }
 
-fn args(line: &str) -> Vec<String> {
+pub(crate) fn args(line: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
 }
 
@@ -42,7 +42,7 @@ fn client_environment(app: &TestApp) -> Vec<(&'static str, String)> {
 }
 
 /// The client commands sign with the machine's clock.
-async fn app_at_present() -> (TestApp, creel_testkit::TestStore) {
+pub(crate) async fn app_at_present() -> (TestApp, creel_testkit::TestStore) {
     use creel_control::clock::{Clock, SystemClock};
     let t = open(Database::Sqlite).await;
     t.clock.advance(SystemClock.now().duration_since(t.clock.now()));

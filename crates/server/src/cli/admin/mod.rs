@@ -5,6 +5,7 @@
 
 mod account;
 mod agent_key;
+mod audit;
 mod key;
 mod ledger;
 mod price;
@@ -23,6 +24,7 @@ use creel_control::clock::{Clock, SystemClock};
 use creel_control::id_gen::IdGen;
 use creel_control::ledger::Credits;
 use creel_control::principal::Principals;
+use creel_control::seal::SealKey;
 use creel_control::store::{DbUrl, Store};
 use creel_control::tasks::Tasks;
 use serde_json::Value;
@@ -79,6 +81,9 @@ enum DatabaseCommand {
     /// Access keys of the API
     #[command(subcommand)]
     Key(key::Command),
+    /// The audit log: search, export, and the check that nobody tampered with it
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Credits: packs, entries, the check
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -97,6 +102,8 @@ struct Admin {
     accounts: Accounts,
     principals: Principals,
     credits: Credits,
+    audit_key: SealKey,
+    config: Config,
     output: Output,
 }
 
@@ -119,6 +126,7 @@ pub(super) async fn run(args: &AdminArgs) -> anyhow::Result<ExitCode> {
         DatabaseCommand::Account(command) => account::run(&admin, command).await,
         DatabaseCommand::Principal(command) => principal::run(&admin, command).await,
         DatabaseCommand::Key(command) => key::run(&admin, command).await,
+        DatabaseCommand::Audit(command) => audit::run(&admin, command).await,
         DatabaseCommand::Ledger(command) => ledger::run(&admin, command).await,
         DatabaseCommand::Price(command) => price::run(&admin, command).await,
         DatabaseCommand::AgentKey(args) => agent_key::run(&admin, args).await,
@@ -136,14 +144,17 @@ async fn open(config: &Config, output: Output, tasks: &Tasks) -> anyhow::Result<
     }
     let data_dir = DataDir::ensure(config)?;
     let sealer = Arc::new(data_dir.sealer(config)?);
+    let audit_key = data_dir.audit_key()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let address: DbUrl = config.database_url().parse()?;
     let store = Store::open(&address, clock.clone(), tasks).await.context("opening the database")?;
+    store.set_audit_key(audit_key.tag_key());
     let ids = IdGen::new(clock);
     let accounts = Accounts::new(store.clone(), sealer, ids.clone());
     let principals = Principals::new(store.clone(), ids.clone(), accounts.clone());
     let credits = Credits::new(store.clone(), ids.clone());
-    Ok(Admin { store, ids, accounts, principals, credits, output })
+    let config = config.clone();
+    Ok(Admin { store, ids, accounts, principals, credits, audit_key, config, output })
 }
 
 impl Admin {

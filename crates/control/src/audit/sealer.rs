@@ -1,0 +1,339 @@
+//! Puts committed rows into sealed batches, outside the path of writes.
+//!
+//! A batch is made in one transaction: the rows' batch number, and the signed record in a table that all processes
+//! share. Then the record goes to the roots file, where the database's administrator cannot reach it. A crash
+//! between the two is made good by the next pass. Rows are found by not having a batch, so one that PostgreSQL commits
+//! late is in a later batch, and none is passed over. One process seals at a time, by a lease; every process that runs
+//! a sealer keeps a roots file of its own up to date, or shares one.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use creel_wire::id::AccountId;
+
+use super::{AuditError, Decision, Event, LOG, Outcome, StoredEvent};
+use crate::id_gen::IdGen;
+use crate::seal::{Chain, Leaf, Record, Root, RootsFile, SealKey, leaf_hash};
+use crate::store::{Lease, Store, StoreError};
+use crate::tasks::Tasks;
+
+/// Between two passes.
+const PASS_EVERY: Duration = Duration::from_secs(2);
+/// Rows of a batch at the most.
+const BATCH_ROWS: u64 = 1_000;
+/// How long the lease lasts; renewed by every pass.
+const LEASE_MS: i64 = 15_000;
+const DAY_MS: i64 = 86_400_000;
+/// Records that are read at once.
+const PAGE_RECORDS: i64 = 100;
+/// Batches that a pass removes at the most.
+const REMOVED_BATCHES_MAX: usize = 200;
+
+/// What a sealer works with.
+#[derive(Debug)]
+pub struct SealerConfig {
+    pub key: SealKey,
+    pub roots: PathBuf,
+    /// Different in every process.
+    pub owner_id: String,
+    /// How long rows are kept; they go within a day after that.
+    pub retention_days: u32,
+    /// Whose event the removal of rows is: the operator's account.
+    pub operator_account_id: AccountId,
+}
+
+/// Seals the rows of one database.
+#[derive(Debug)]
+pub struct Sealer {
+    store: Store,
+    ids: IdGen,
+    config: Arc<SealerConfig>,
+    file: RootsFile,
+    epoch: Option<i64>,
+    /// The file's last root once it was read.
+    last: Option<Option<Root>>,
+    /// The first batch that the file holds.
+    first_batch: i64,
+}
+
+impl Sealer {
+    /// Over a store; nothing happens yet.
+    pub fn new(store: Store, ids: IdGen, config: SealerConfig) -> Self {
+        let file = RootsFile::new(config.roots.clone());
+        Self { store, ids, config: Arc::new(config), file, epoch: None, last: None, first_batch: 1 }
+    }
+
+    /// Seals until the process stops, and what is there then.
+    pub fn start(mut self, tasks: &Tasks) {
+        let stop = tasks.cancelled();
+        tasks.spawn("audit-sealer", async move {
+            let mut failing = false;
+            loop {
+                let stopping = stop.is_cancelled();
+                match self.pass().await {
+                    Ok(_) | Err(AuditError::NotTheSealer) => failing = false,
+                    // One line for a state, not one for every pass.
+                    Err(error) if !failing => {
+                        failing = true;
+                        let error: &(dyn std::error::Error + 'static) = &error;
+                        tracing::error!(error, "sealing the audit log failed, and is tried again");
+                    }
+                    Err(_) => {}
+                }
+                if stopping {
+                    break;
+                }
+                tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(PASS_EVERY) => {} }
+            }
+            self.give_up_lease().await;
+        });
+    }
+
+    /// Seals everything that is committed now; gives how many rows that were.
+    pub async fn pass(&mut self) -> Result<usize, AuditError> {
+        let holds = self.keep_lease().await?;
+        self.follow().await?;
+        if !holds {
+            return Err(AuditError::NotTheSealer);
+        }
+        self.announce_removal().await?;
+        let is_first = self.last_root().is_none();
+        let mut sealed = 0;
+        let mut after = (i64::MIN, String::new());
+        loop {
+            let rows = self.store.list_unsealed(&after, BATCH_ROWS).await?;
+            let Some(last) = rows.last() else { break };
+            after = (last.event.at_ms, last.event.id.clone());
+            let rows = self.ours(rows, is_first);
+            if !rows.is_empty() {
+                sealed += rows.len();
+                self.seal(rows, None).await?;
+            }
+        }
+        self.remove_old().await?;
+        Ok(sealed)
+    }
+
+    /// The rows that Creel wrote. Others are never sealed, so that they stay visible as what they are. Rows from before
+    /// there were tags are taken as they are, by the first pass of all.
+    fn ours(&self, rows: Vec<StoredEvent>, is_first: bool) -> Vec<StoredEvent> {
+        let tag_key = self.config.key.tag_key();
+        let is_ours = |row: &StoredEvent| {
+            (is_first && row.tag.is_empty()) || tag_key.tag(&row.event.sealed_bytes()) == row.tag
+        };
+        let (ours, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_ours);
+        for row in others {
+            let id = &row.event.id;
+            tracing::error!(audit.id = %id, "the audit row {id} was not written by Creel, or was changed");
+        }
+        ours
+    }
+
+    fn last_root(&self) -> Option<&Root> {
+        self.last.as_ref().and_then(Option::as_ref)
+    }
+
+    async fn keep_lease(&mut self) -> Result<bool, AuditError> {
+        let now_ms = self.store.clock().now_ms();
+        if let Some(epoch) = self.epoch {
+            if self.store.renew_lease(LOG, epoch, now_ms + LEASE_MS).await? {
+                return Ok(true);
+            }
+            self.epoch = None;
+        }
+        let owner_id = self.config.owner_id.clone();
+        // A database in a file has one server, whose lock has told that no other lives.
+        let others_are_dead = !self.store.db().is_postgres();
+        let lease = self.store.write(move |tx| {
+            Box::pin(async move {
+                tx.take_lease(LOG, &owner_id, now_ms, now_ms + LEASE_MS, others_are_dead).await
+            })
+        });
+        match lease.await? {
+            Lease::Taken { epoch } => self.epoch = Some(epoch),
+            Lease::Held { .. } => {}
+        }
+        Ok(self.epoch.is_some())
+    }
+
+    async fn give_up_lease(&mut self) {
+        if let Some(epoch) = self.epoch.take()
+            && let Err(error) = self.store.renew_lease(LOG, epoch, 0).await
+        {
+            tracing::warn!(error = %error, "the lease for sealing the audit log stays until it ends");
+        }
+    }
+
+    /// Brings the roots file up to what the database holds: another process's batches, or those of before a crash.
+    async fn follow(&mut self) -> Result<(), AuditError> {
+        if self.last.is_none() {
+            let (first_batch, last) = self.on_file(|file| ends(&file)).await?;
+            (self.first_batch, self.last) = (first_batch, Some(last));
+        }
+        loop {
+            let after = self.last_root().map_or(0, |root| root.batch);
+            let found = self.store.list_seals(after, PAGE_RECORDS).await?;
+            if found.is_empty() {
+                return Ok(());
+            }
+            let mut chain = Chain::new(LOG, self.config.key.public(), self.last_root().cloned());
+            let mut records = Vec::with_capacity(found.len());
+            for (batch, json) in found {
+                let record: Record =
+                    serde_json::from_str(&json).map_err(|_| AuditError::NotARecord(batch))?;
+                chain.follow(&record).map_err(AuditError::Forked)?;
+                records.push(record);
+            }
+            self.append(records).await?;
+        }
+    }
+
+    async fn append(&mut self, records: Vec<Record>) -> Result<(), AuditError> {
+        let first = records.first().map(|record| record.root.batch);
+        let last = records.last().map(|record| record.root.clone());
+        self.on_file(move |file| file.append(&records).map_err(AuditError::from)).await?;
+        if let (None, Some(first)) = (self.last_root(), first) {
+            self.first_batch = first;
+        }
+        self.last = Some(last);
+        Ok(())
+    }
+
+    /// Makes one batch of these rows. With `kept_from` they are not in the store yet and are written too.
+    async fn seal(&mut self, rows: Vec<StoredEvent>, kept_from: Option<i64>) -> Result<(), AuditError> {
+        let Some(epoch) = self.epoch else { return Err(AuditError::NotTheSealer) };
+        let leaves: Vec<Leaf> = rows.iter().map(leaf).collect();
+        let times = rows.iter().map(|row| row.event.at_ms);
+        let times = (times.clone().min().unwrap_or_default(), times.max().unwrap_or_default());
+        let mut root = Root::next(LOG, self.last_root(), &leaves, times, self.store.clock().now_ms());
+        root.kept_from = kept_from.unwrap_or(root.kept_from);
+        let record = root.sign(&self.config.key, leaves);
+        let batch = record.root.batch;
+        let json = serde_json::to_string(&record)
+            .map_err(|_| StoreError::Corrupt { what: "a signed root".to_owned() })?;
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    if !tx.holds_lease(LOG, epoch).await? {
+                        return Err(AuditError::NotTheSealer);
+                    }
+                    if kept_from.is_some() {
+                        for row in &rows {
+                            tx.insert_audit(&row.event, None).await?;
+                        }
+                    }
+                    if tx.seal_audit(batch, &json, &rows).await? {
+                        Ok(())
+                    } else {
+                        Err(AuditError::Overtaken)
+                    }
+                })
+            })
+            .await?;
+        self.append(vec![record]).await
+    }
+
+    /// Once rows are a day older than they are kept, says so in an event whose batch also says from where on rows are
+    /// kept. Nothing is removed before that is signed and in the file.
+    async fn announce_removal(&mut self) -> Result<(), AuditError> {
+        let now_ms = self.store.clock().now_ms();
+        let keep_ms = i64::from(self.config.retention_days) * DAY_MS;
+        let Some(last) = self.last_root() else { return Ok(()) };
+        let (kept_from, end) = (last.kept_from, last.batch);
+        let cutoffs = (now_ms - keep_ms - DAY_MS, now_ms - keep_ms);
+        let until = self.on_file(move |file| old_until(&file, kept_from, cutoffs)).await?;
+        let Some(until) = until.filter(|until| *until >= kept_from && *until <= end) else { return Ok(()) };
+        let event = Event {
+            id: self.ids.request_id(),
+            account_id: self.config.operator_account_id.to_string(),
+            principal: "creel".to_owned(),
+            key_id: "creel".to_owned(),
+            action: "RemoveAuditEvents".to_owned(),
+            version: String::new(),
+            resources_json: format!("[\"audit-batches:{kept_from}-{until}\"]"),
+            decision: Decision::Allowed.as_str().to_owned(),
+            outcome: Outcome::Success.as_str().to_owned(),
+            code: String::new(),
+            calls: 1,
+            source_address: String::new(),
+            user_agent: String::new(),
+            at_ms: now_ms,
+        };
+        tracing::info!(audit.batches = until - kept_from + 1, "audit rows are older than they are kept");
+        self.seal(vec![StoredEvent { event, tag: String::new(), batch: None }], Some(until + 1)).await
+    }
+
+    /// Removes batches that the last root says are not kept.
+    async fn remove_old(&mut self) -> Result<(), AuditError> {
+        let (Some(epoch), Some(last)) = (self.epoch, self.last_root()) else { return Ok(()) };
+        let kept_from = last.kept_from;
+        if kept_from <= self.first_batch {
+            return Ok(());
+        }
+        for _ in 0..REMOVED_BATCHES_MAX {
+            let before_all = (0, i64::MIN, String::new());
+            let oldest = self.store.list_sealed(&before_all, kept_from - 1, 1).await?;
+            let Some(batch) = oldest.first().and_then(|row| row.batch) else {
+                let seals_gone = self.on_file(move |file| Ok(file.remove_before(kept_from)?)).await;
+                self.first_batch = kept_from;
+                if let Err(error) = seals_gone {
+                    tracing::warn!(error = %error, "the roots of removed batches stay in the roots file");
+                }
+                return Ok(());
+            };
+            self.store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        if !tx.holds_lease(LOG, epoch).await? {
+                            return Err(AuditError::NotTheSealer);
+                        }
+                        tx.delete_audit_batch(batch).await?;
+                        Ok(())
+                    })
+                })
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn on_file<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(RootsFile) -> Result<T, AuditError> + Send + 'static,
+    ) -> Result<T, AuditError> {
+        let file = self.file.clone();
+        tokio::task::spawn_blocking(move || work(file)).await.unwrap_or(Err(AuditError::CutOff))
+    }
+}
+
+pub(super) fn leaf(row: &StoredEvent) -> Leaf {
+    Leaf(row.event.id.clone(), leaf_hash(&row.event.sealed_bytes()))
+}
+
+/// The number of the first batch and the last root. Whether the records between them hold is `verify`'s to say.
+fn ends(file: &RootsFile) -> Result<(i64, Option<Root>), AuditError> {
+    let (mut first, mut last) = (None, None);
+    for record in file.lines()? {
+        let root = record?.root;
+        first.get_or_insert(root.batch);
+        last = Some(root);
+    }
+    Ok((first.unwrap_or(1), last))
+}
+
+/// The last of the batches from `kept_from` on whose rows are all from before the second moment, if the first of them
+/// is from before the first moment.
+fn old_until(file: &RootsFile, kept_from: i64, before_ms: (i64, i64)) -> Result<Option<i64>, AuditError> {
+    let mut until = None;
+    for record in file.lines()? {
+        let root = record?.root;
+        if root.batch < kept_from {
+            continue;
+        }
+        if until.is_none() && root.last_at_ms >= before_ms.0 || root.last_at_ms >= before_ms.1 {
+            break;
+        }
+        until = Some(root.batch);
+    }
+    Ok(until)
+}

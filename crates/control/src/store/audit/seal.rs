@@ -1,0 +1,147 @@
+//! Sealing: which rows are in which batch, and the copy of the signed roots that processes share.
+
+use std::collections::{HashMap, HashSet};
+
+use sea_query::{Expr, ExprTrait, Order, Query};
+
+use super::super::{Store, StoreError, Tx, Value, params};
+use super::{rows_of_audit, stored_event};
+use crate::audit::StoredEvent;
+
+/// Ids in one statement at the most.
+const IDS_MAX: usize = 500;
+
+/// Where a walk through sealed rows stands: batch, time and id of the last row seen.
+pub(crate) type SealedPosition = (i64, i64, String);
+
+impl Store {
+    /// Rows that are not sealed, behind a time and id.
+    pub(crate) async fn list_unsealed(
+        &self,
+        after: &(i64, String),
+        limit: u64,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut select = rows_of_audit();
+        select
+            .and_where(Expr::col("batch").is_null())
+            .and_where(
+                Expr::tuple([Expr::col("at_ms"), Expr::col("id")])
+                    .gt(Expr::tuple([Expr::val(after.0), Expr::val(after.1.as_str())])),
+            )
+            // By the index's first column too, so that it serves the order where that column is null.
+            .order_by("batch", Order::Asc)
+            .order_by("at_ms", Order::Asc)
+            .order_by("id", Order::Asc)
+            .limit(limit);
+        self.db().select(&select).await?.iter().map(stored_event).collect()
+    }
+
+    /// Rows of sealed batches behind a position, up to and with the batch `last`.
+    pub(crate) async fn list_sealed(
+        &self,
+        after: &SealedPosition,
+        last: i64,
+        limit: u64,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut select = rows_of_audit();
+        let columns = [Expr::col("batch"), Expr::col("at_ms"), Expr::col("id")];
+        let values = [Expr::val(after.0), Expr::val(after.1), Expr::val(after.2.as_str())];
+        select
+            .and_where(Expr::tuple(columns).gt(Expr::tuple(values)))
+            .and_where(Expr::col("batch").lte(last))
+            .order_by("batch", Order::Asc)
+            .order_by("at_ms", Order::Asc)
+            .order_by("id", Order::Asc)
+            .limit(limit);
+        self.db().select(&select).await?.iter().map(stored_event).collect()
+    }
+
+    /// In which batch the row of each of these ids says that it is; ids without a row are absent.
+    pub(crate) async fn find_batches(
+        &self,
+        ids: &[String],
+    ) -> Result<HashMap<String, Option<i64>>, StoreError> {
+        let mut found = HashMap::new();
+        for ids in ids.chunks(IDS_MAX) {
+            let mut select = Query::select();
+            select.from("audit").columns(["id", "batch"]).and_where(Expr::col("id").is_in(ids));
+            for row in self.db().select(&select).await? {
+                found.insert(row.text("id")?, row.opt_int("batch")?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Under which resources these rows are found.
+    pub(crate) async fn list_indexed_resources(
+        &self,
+        ids: &[String],
+    ) -> Result<HashMap<String, HashSet<String>>, StoreError> {
+        let mut found: HashMap<String, HashSet<String>> = HashMap::new();
+        for ids in ids.chunks(IDS_MAX) {
+            let mut select = Query::select();
+            select
+                .from("audit_resource")
+                .columns(["audit_id", "resource"])
+                .and_where(Expr::col("audit_id").is_in(ids));
+            for row in self.db().select(&select).await? {
+                found.entry(row.text("audit_id")?).or_default().insert(row.text("resource")?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Signed records behind a batch, in order.
+    pub(crate) async fn list_seals(&self, after: i64, limit: i64) -> Result<Vec<(i64, String)>, StoreError> {
+        let sql = "SELECT batch, record_json FROM audit_seal WHERE batch > $1 ORDER BY batch LIMIT $2";
+        let rows = self.db().fetch_all(sql, params![after, limit]).await?;
+        rows.iter().map(|row| Ok((row.int("batch")?, row.text("record_json")?))).collect()
+    }
+}
+
+impl Tx {
+    /// Writes a signed record and puts its rows into its batch. False, and then to be rolled back, if not all of them
+    /// were there and unsealed.
+    pub(crate) async fn seal_audit(
+        &mut self,
+        batch: i64,
+        record_json: &str,
+        rows: &[StoredEvent],
+    ) -> Result<bool, StoreError> {
+        self.execute(
+            "INSERT INTO audit_seal (batch, record_json) VALUES ($1, $2)",
+            params![batch, record_json],
+        )
+        .await?;
+        let mut sealed = 0;
+        for rows in rows.chunks(IDS_MAX) {
+            let ids = rows.iter().map(|row| Value::from(&row.event.id));
+            let sql = update_text(rows.len(), self.is_postgres());
+            sealed += self.execute(sql, std::iter::once(Value::from(batch)).chain(ids).collect()).await?;
+        }
+        let resources = rows.iter().flat_map(|row| {
+            let event = &row.event;
+            let line = |resource| params![&event.id, resource, &event.account_id, event.at_ms];
+            event.resources().into_iter().map(line).collect::<Vec<_>>()
+        });
+        let columns = ["audit_id", "resource", "account_id", "at_ms"];
+        self.insert_many("audit_resource", &columns, resources.collect()).await?;
+        Ok(usize::try_from(sealed) == Ok(rows.len()))
+    }
+
+    /// Removes a sealed batch.
+    pub(crate) async fn delete_audit_batch(&mut self, batch: i64) -> Result<u64, StoreError> {
+        let resources =
+            "DELETE FROM audit_resource WHERE audit_id IN (SELECT id FROM audit WHERE batch = $1)";
+        self.execute(resources, params![batch]).await?;
+        self.execute("DELETE FROM audit_seal WHERE batch = $1", params![batch]).await?;
+        self.execute("DELETE FROM audit WHERE batch = $1", params![batch]).await
+    }
+}
+
+/// PostgreSQL wants its parameters numbered; SQLite finds unnumbered ones faster.
+fn update_text(ids: usize, numbered: bool) -> String {
+    let mark = |at: usize| if numbered { format!("${at}") } else { "?".to_owned() };
+    let marks: Vec<String> = (2..ids + 2).map(mark).collect();
+    format!("UPDATE audit SET batch = {} WHERE batch IS NULL AND id IN ({})", mark(1), marks.join(", "))
+}
