@@ -8,6 +8,7 @@ pub mod access;
 pub mod account;
 pub mod audit;
 pub mod catalog;
+pub mod channel;
 pub mod clock;
 pub mod command;
 pub mod driver;

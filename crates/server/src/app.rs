@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use creel_control::account::Accounts;
 use creel_control::audit::{AuditLog, Refusals};
+use creel_control::channel::Channels;
 use creel_control::clock::Clock;
 use creel_control::command::Commands;
 use creel_control::id_gen::IdGen;
@@ -49,6 +50,7 @@ pub(crate) struct Services {
     pub(crate) tags: Tags,
     pub(crate) commands: Commands,
     pub(crate) models: Models,
+    pub(crate) channels: Channels,
     pub(crate) credits: Credits,
     pub(crate) metrics: Metrics,
     /// Nonces of requests seen by this process.

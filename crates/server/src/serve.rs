@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use creel_control::account::{AccountError, Accounts};
 use creel_control::audit::{AuditLog, Refusals};
+use creel_control::channel::Channels;
 use creel_control::clock::Clock;
 use creel_control::driver::DriverError;
 use creel_control::id_gen::IdGen;
@@ -108,6 +109,8 @@ impl Server {
         let ids = IdGen::new(clock.clone());
         let accounts = Accounts::new(store.clone(), sealer.clone(), ids.clone());
         let root = first_start::ensure_root(&accounts, &ids, &config, &data_dir).await?;
+        first_start::ensure_root(&accounts, &ids, &config, &data_dir).await?;
+        let channels = Channels::new(store.clone(), sealer.clone());
         let models = Models::new(store.clone(), sealer, ids.clone(), config.gateway.required);
         let credits = Credits::new(store.clone(), ids.clone());
         system_providers::seed(&models, &credits, &accounts, &ids, &config).await?;
@@ -127,6 +130,7 @@ impl Server {
             messages: Messages::new(store.clone(), ids.clone(), runtimes.clone()),
             runtimes,
             models,
+            channels,
             credits,
             ids,
             store,

@@ -89,6 +89,8 @@ codes! {
     PROVIDER_NOT_FOUND = "ModelProviderTemplate.NotFound", 404;
     PROVIDER_NAME_TAKEN = "ModelProviderTemplate.NameDuplicate", 400;
     MODEL_NOT_FOUND = "LlmTemplate.NotFound", 404;
+    /// A chat bot serves one runtime.
+    CHANNEL_BOT_IN_USE = "Channel.BotInUse", 400;
     /// The operator requires every agent to go through the gateway (`gateway.required`).
     GATEWAY_REQUIRED = "Gateway.Required", 403;
     RESOURCE_GROUP_NOT_FOUND = "ResourceGroup.NotFound", 404;

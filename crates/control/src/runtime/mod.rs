@@ -298,6 +298,7 @@ impl Runtimes {
                     audit(&actor, tx, &runtimes, now_ms).await?;
                     for runtime in &runtimes {
                         tx.delete_runtime(&runtime.id, now_ms).await?;
+                        tx.delete_channels(&runtime.id).await?;
                         tx.revoke_virtual_keys(&runtime.id, now_ms).await?;
                         end_open_runs(tx, &runtime.id, true, now_ms).await?;
                         tx.wake(&runtime.id, now_ms).await?;

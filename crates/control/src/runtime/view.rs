@@ -33,6 +33,8 @@ pub struct RuntimeView {
     pub observed: Option<Observed>,
     pub users: Vec<String>,
     pub tags: Vec<(String, String)>,
+    /// Codes of its configured channels.
+    pub channels: Vec<String>,
 }
 
 impl RuntimeView {
@@ -69,6 +71,7 @@ pub struct RuntimeFilter {
     pub has_user: Option<bool>,
     pub users: Vec<String>,
     pub excluded_users: Vec<String>,
+    pub has_channel: Option<bool>,
     pub has_model_group: Option<bool>,
     pub model_group_id: Option<String>,
     pub image_ids: Vec<String>,

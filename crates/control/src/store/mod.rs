@@ -9,6 +9,7 @@ mod access;
 mod account;
 mod audit;
 mod batch;
+mod channel;
 mod command;
 mod db;
 mod guest;

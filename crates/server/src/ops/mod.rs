@@ -32,6 +32,7 @@
 
 mod audit;
 mod catalog;
+mod channel;
 mod command;
 mod credit;
 mod ledger;
@@ -92,6 +93,9 @@ operations! {
     catalog::describe_bundles,
     catalog::describe_desktop_types,
     catalog::describe_images,
+    channel::config_runtime_channel,
+    channel::get_runtime_channel,
+    channel::remove_runtime_channel,
     command::describe_invocations,
     command::run_command,
     credit::describe_credit_package_agents,

@@ -12,6 +12,7 @@ mod access;
 mod audit;
 mod caller;
 mod catalog;
+mod channel;
 mod command;
 mod command_line;
 mod connections;

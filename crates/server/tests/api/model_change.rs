@@ -37,7 +37,7 @@ async fn add_models(api: &Api, provider: &str, codes: &[&str]) -> Vec<String> {
     made["Data"]["LlmTemplateIds"].as_array().unwrap().iter().map(text).collect()
 }
 
-async fn create_runtime(api: &Api, bundle: &str) -> String {
+pub(crate) async fn create_runtime(api: &Api, bundle: &str) -> String {
     let site = [("RegionId", "cn-hangzhou"), ("OfficeSiteName", bundle)];
     let site = text(&api.call(DESKTOPS, "CreateSimpleOfficeSite", &site).await.ok()["OfficeSiteId"]);
     let desktop = [

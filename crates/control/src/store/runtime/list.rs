@@ -50,6 +50,15 @@ fn exists_user(users: Option<&[String]>) -> SimpleExpr {
     Expr::exists(select)
 }
 
+fn exists_channel() -> SimpleExpr {
+    let mut select = Query::select();
+    select
+        .expr(Expr::val(1i64))
+        .from_as("runtime_channel", "c")
+        .and_where(Expr::col(("c", "runtime_id")).equals(("r", "id")));
+    Expr::exists(select)
+}
+
 pub(crate) fn exists_tag(key: &str, value: Option<&str>) -> SimpleExpr {
     let mut select = Query::select();
     select
@@ -135,6 +144,10 @@ fn link_conditions(mut cond: Cond, filter: &RuntimeFilter) -> Cond {
     }
     if !filter.excluded_users.is_empty() {
         cond = cond.add(exists_user(Some(&filter.excluded_users)).not());
+    }
+    if let Some(configured) = filter.has_channel {
+        let exists = exists_channel();
+        cond = cond.add(if configured { exists } else { exists.not() });
     }
     if let Some(bound) = filter.has_model_group {
         let column = Expr::col(("r", "model_group_id"));
@@ -305,7 +318,9 @@ impl Store {
             let tag = (row.text("tag_key")?, row.text("tag_value")?);
             tags.entry(row.text("runtime_id")?).or_default().push(tag);
         }
+        let mut channels = self.list_channel_codes(&ids).await?;
         for view in views {
+            view.channels = channels.remove(view.runtime.id.as_str()).unwrap_or_default();
             view.users = users.remove(view.runtime.id.as_str()).unwrap_or_default();
             view.tags = tags.remove(view.runtime.id.as_str()).unwrap_or_default();
         }
@@ -338,5 +353,6 @@ fn view(row: &Row) -> Result<RuntimeView, StoreError> {
         observed,
         users: Vec::new(),
         tags: Vec::new(),
+        channels: Vec::new(),
     })
 }

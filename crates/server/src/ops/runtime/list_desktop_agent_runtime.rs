@@ -50,10 +50,9 @@ fn known(
 
 fn filter(input: Input) -> Result<RuntimeFilter, ApiError> {
     let management = input.management_status.map(|status| status.parse::<Management>());
-    // No channel is configured, nobody is online in a chat client, no runtime is migrated or updated, every agent was
-    // deployed by the administrator, and drift is not measured: a filter for another value finds nothing.
-    let nothing = input.channel_configure == Some(true)
-        || input.agent_im_online_status.is_some_and(|status| status != "Offline")
+    // Nobody is online in a chat client, no runtime is migrated or updated, every agent was deployed by the
+    // administrator, and drift is not measured: a filter for another value finds nothing.
+    let nothing = input.agent_im_online_status.is_some_and(|status| status != "Offline")
         || matches!(management, Some(Err(())))
         || input.deployment_source.is_some_and(|source| source != "Admin")
         || (input.include_risk_info == Some(true) && input.has_risk == Some(true));
@@ -83,6 +82,7 @@ fn filter(input: Input) -> Result<RuntimeFilter, ApiError> {
         agent_versions: input.agent_instance_versions,
         has_user: input.has_auth_user,
         users: input.auth_users,
+        has_channel: input.channel_configure,
         has_model_group: input.model_configure,
         model_group_id: input.model_template_id,
         management: management.and_then(Result::ok),
@@ -104,8 +104,8 @@ fn shown(view: RuntimeView) -> Data {
         agent_instance_version: view.observed.and_then(|seen| seen.agent_version),
         agent_platform: Some(runtime.agent_platform),
         agent_provider: Some(provider_word(runtime.agent_provider).to_owned()),
-        channel_configure: Some(false),
-        channel_configured_list: Some(Vec::new()),
+        channel_configure: Some(!view.channels.is_empty()),
+        channel_configured_list: Some(view.channels.clone()),
         deployment_source: Some("Admin".to_owned()),
         model_configure: Some(configured),
         model_template_id: group_id.clone(),
@@ -120,8 +120,8 @@ fn shown(view: RuntimeView) -> Data {
         agent_instance_info_list: Some(vec![agent]),
         has_auth_user: Some(!view.users.is_empty()),
         auth_users: Some(view.users),
-        channel_configure: Some(false),
-        channel_configured_list: Some(Vec::new()),
+        channel_configure: Some(!view.channels.is_empty()),
+        channel_configured_list: Some(view.channels),
         desktop_id: Some(outer),
         desktop_name: Some(runtime.name),
         desktop_status: Some(if deleted { "Deleted" } else { runtime.sandbox.as_str() }.to_owned()),
