@@ -28,4 +28,5 @@ pub mod secrets;
 pub mod store;
 pub mod tag;
 pub mod tasks;
+pub mod user;
 pub mod virtual_key;

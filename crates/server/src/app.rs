@@ -18,6 +18,7 @@ use creel_control::runtime::Runtimes;
 use creel_control::store::Store;
 use creel_control::tag::Tags;
 use creel_control::tasks::Tasks;
+use creel_control::user::Users;
 
 use creel_wire::error::ApiError;
 
@@ -52,6 +53,7 @@ pub(crate) struct Services {
     pub(crate) models: Models,
     pub(crate) channels: Channels,
     pub(crate) credits: Credits,
+    pub(crate) users: Users,
     pub(crate) metrics: Metrics,
     /// Nonces of requests seen by this process.
     pub(crate) nonces: Nonces,

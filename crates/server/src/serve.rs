@@ -25,6 +25,7 @@ use creel_control::resource_group::ResourceGroups;
 use creel_control::runtime::Runtimes;
 use creel_control::store::{DbUrl, Store, StoreError};
 use creel_control::tasks::Tasks;
+use creel_control::user::Users;
 
 use crate::app::{App, Services};
 use crate::config::{Config, ConfigError, DataDir, Locks, Role};
@@ -109,7 +110,6 @@ impl Server {
         let ids = IdGen::new(clock.clone());
         let accounts = Accounts::new(store.clone(), sealer.clone(), ids.clone());
         let root = first_start::ensure_root(&accounts, &ids, &config, &data_dir).await?;
-        first_start::ensure_root(&accounts, &ids, &config, &data_dir).await?;
         let channels = Channels::new(store.clone(), sealer.clone());
         let models = Models::new(store.clone(), sealer, ids.clone(), config.gateway.required);
         let credits = Credits::new(store.clone(), ids.clone());
@@ -127,6 +127,7 @@ impl Server {
             resource_groups: ResourceGroups::new(store.clone(), ids.clone()),
             tags: creel_control::tag::Tags::new(store.clone()),
             commands: creel_control::command::Commands::new(store.clone(), ids.clone()),
+            users: Users::new(store.clone()),
             messages: Messages::new(store.clone(), ids.clone(), runtimes.clone()),
             runtimes,
             models,

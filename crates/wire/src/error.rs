@@ -93,6 +93,7 @@ codes! {
     CHANNEL_BOT_IN_USE = "Channel.BotInUse", 400;
     /// The operator requires every agent to go through the gateway (`gateway.required`).
     GATEWAY_REQUIRED = "Gateway.Required", 403;
+    END_USER_NOT_FOUND = "InvalidEndUserId.NotFound", 404;
     RESOURCE_GROUP_NOT_FOUND = "ResourceGroup.NotFound", 404;
     RESOURCE_GROUP_NAME_TAKEN = "ResourceGroup.NameDuplicate", 400;
     RESOURCE_GROUP_NOT_EMPTY = "ResourceGroup.NotEmpty", 400;

@@ -174,6 +174,10 @@ fn input_field(name: &str, path: &str, value: &Value, notes: &mut Notes) -> anyh
         fields.iter().map(field).collect::<anyhow::Result<Vec<_>>>()
     };
     let mut shape = shape(value, &mut nested).with_context(|| format!("type of {path}"))?;
+    if matches!(shape, Shape::One(Type::Any)) {
+        // a map comes as JSON text, and the handler knows which keys it may have
+        shape = Shape::One(Type::String);
+    }
     if patch.secret {
         ensure!(matches!(shape, Shape::One(Type::String)), "only a text can be secret: {path}");
         shape = Shape::One(Type::Secret);

@@ -11,6 +11,7 @@ use crate::command::{NewCommand, insert_first_start};
 use crate::ledger::grant_monthly;
 use crate::store::{StoreError, Tx};
 use crate::tag;
+use crate::user;
 
 /// Runtimes in one request at the most; the provider's documented limit.
 const AMOUNT_MAX: i64 = 300;
@@ -209,6 +210,12 @@ async fn insert(
     {
         return Err(RuntimeError::ResourceGroupNotFound(group_id.to_string()));
     }
+    let mut named: Vec<String> = planned.iter().flat_map(|p| p.users.iter().cloned()).collect();
+    named.sort_unstable();
+    named.dedup();
+    if let Err(name) = user::lock_named(tx, &site.account_id, &named).await? {
+        return Err(RuntimeError::UserNotFound(name));
+    }
     let runtimes: Vec<&Runtime> = planned.iter().map(|p| &p.runtime).collect();
     match tx.insert_runtimes(&runtimes).await {
         // Ids are random, so it is the one thing that a caller chooses.
@@ -245,13 +252,6 @@ fn source(batch: &RuntimeBatch) -> Result<Source, RuntimeError> {
 }
 
 fn check_users(batch: &RuntimeBatch, mode: AssignMode) -> Result<(), RuntimeError> {
-    let valid = |user: &&String| {
-        (1..=64).contains(&user.len())
-            && user.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'@'))
-    };
-    if let Some(user) = batch.users.iter().find(|user| !valid(user)) {
-        return Err(RuntimeError::User(user.clone()));
-    }
     let users = batch.users.len();
     let uneven = i64::try_from(users).map_or(true, |n| n > 0 && batch.amount % n != 0);
     if mode == AssignMode::PerUser && uneven {
@@ -262,7 +262,12 @@ fn check_users(batch: &RuntimeBatch, mode: AssignMode) -> Result<(), RuntimeErro
 
 fn users_of(batch: &RuntimeBatch, mode: AssignMode, index: i64) -> Vec<String> {
     match mode {
-        AssignMode::All => batch.users.clone(),
+        AssignMode::All => {
+            let mut users = batch.users.clone();
+            users.sort_unstable();
+            users.dedup();
+            users
+        }
         AssignMode::PerUser => {
             let turn = usize::try_from(index).unwrap_or(0) % batch.users.len().max(1);
             batch.users.get(turn).cloned().into_iter().collect()

@@ -164,8 +164,6 @@ pub enum RuntimeError {
     AmountNotTimesOfUsers { amount: i64, users: usize },
     #[error("the name of a runtime must have 1 to 64 characters")]
     Name,
-    #[error("{0:?} is not a user id")]
-    User(String),
     #[error("the host name of a Linux runtime cannot be chosen")]
     HostNameOfLinux,
     #[error("{0:?} gives no host name of 2 to 15 letters, digits and single hyphens within")]
@@ -176,6 +174,8 @@ pub enum RuntimeError {
     DiskSize(i64),
     #[error("{0}")]
     Tags(#[from] BadTags),
+    #[error("no end user {0} in this account")]
+    UserNotFound(String),
     #[error("monthly credits must be a positive amount that fits")]
     MonthlyCredits,
     #[error("recording the request")]

@@ -27,6 +27,7 @@ mod runtime;
 mod system_provider;
 mod tag;
 mod topics;
+mod user;
 mod writer;
 
 use std::sync::{Arc, OnceLock};

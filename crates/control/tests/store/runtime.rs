@@ -7,6 +7,7 @@ use creel_control::runtime::{
     SandboxStatus,
 };
 use creel_control::store::{StoreError, params};
+use creel_control::user::{CreateUsers, NewUser, Users};
 use creel_testkit::{TestStore, both_databases};
 use creel_wire::id::{AccessKeyId, AccountId};
 
@@ -31,6 +32,15 @@ pub(super) fn actor(t: &TestStore, account: &AccountId, action: &'static str, to
         client_token: token.map(str::to_owned),
         request_hash: "hash".to_owned(),
     }
+}
+
+/// End users of an account.
+pub(super) async fn end_users(t: &TestStore, account: &AccountId, names: &[String]) {
+    let users = names.iter().map(|name| NewUser { id: name.clone(), ..NewUser::default() }).collect();
+    let request = CreateUsers { users, ..CreateUsers::default() };
+    let made =
+        Users::new(t.store.clone()).create(actor(t, account, "CreateUsers", None), request).await.unwrap();
+    assert!(made.iter().all(Option::is_none), "{made:?}");
 }
 
 /// A new account with an office site.
@@ -144,6 +154,7 @@ both_databases! {
             ("type", Box::new(|r| r.batches[0].desktop_type = None)),
             ("name", Box::new(|r| r.batches[0].name = Some("x".repeat(65)))),
             ("user", Box::new(|r| r.batches[0].users = vec!["a b".to_owned()])),
+            ("user", Box::new(|r| r.batches[0].users = vec!["alice".to_owned()])),
             ("users", Box::new(|r| {
                 r.assign_mode = AssignMode::PerUser;
                 r.batches[0].users = vec!["a".to_owned(), "b".to_owned()];
@@ -161,7 +172,7 @@ both_databases! {
                 Err(RuntimeError::BundleNotFound(_)) => what == "bundle",
                 Err(RuntimeError::DesktopTypeNotFound(_)) => what == "type",
                 Err(RuntimeError::Name) => what == "name",
-                Err(RuntimeError::User(_)) => what == "user",
+                Err(RuntimeError::UserNotFound(_)) => what == "user",
                 Err(RuntimeError::AmountNotTimesOfUsers { .. }) => what == "users",
                 Err(RuntimeError::MonthlyCredits) => what == "credits",
                 _ => false,
@@ -174,6 +185,7 @@ both_databases! {
     async fn users_are_given_to_all_or_dealt_out(t) {
         let w = world(&t).await;
         let users = vec!["alice".to_owned(), "bob".to_owned()];
+        end_users(&t, &w.account, &users).await;
         let mut dealt = w.request(4);
         dealt.assign_mode = AssignMode::PerUser;
         dealt.batches[0].users.clone_from(&users);

@@ -46,6 +46,7 @@ mod region;
 mod resource_group;
 mod runtime;
 mod tag;
+mod user;
 
 use std::time::Duration;
 
@@ -151,6 +152,9 @@ operations! {
     tag::list_tag_resources,
     tag::tag_resources,
     tag::untag_resources,
+    user::create_users,
+    user::describe_users,
+    user::remove_users,
 }
 
 /// The operation of this version and action, if it is built.

@@ -31,3 +31,4 @@ mod principal;
 mod requests;
 mod resource_group;
 mod tag;
+mod user;

@@ -19,6 +19,7 @@ pub mod region;
 pub mod resource_group;
 pub mod runtime;
 pub mod tag;
+pub mod user;
 
 mod fields;
 mod spec;
@@ -90,4 +91,7 @@ pub const ALL: &[&OpSpec] = &[
     &tag::list_tag_resources::SPEC,
     &tag::tag_resources::SPEC,
     &tag::untag_resources::SPEC,
+    &user::create_users::SPEC,
+    &user::describe_users::SPEC,
+    &user::remove_users::SPEC,
 ];

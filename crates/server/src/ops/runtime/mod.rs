@@ -49,6 +49,7 @@ pub(crate) fn api_error(error: RuntimeError) -> ApiError {
         E::WrongStatus { .. } => ErrorCode::INCORRECT_DESKTOP_STATUS,
         E::OfficeSiteNotFound(_) => ErrorCode::DIRECTORY_NOT_FOUND,
         E::ResourceGroupNotFound(_) => ErrorCode::RESOURCE_GROUP_NOT_FOUND,
+        E::UserNotFound(_) => ErrorCode::END_USER_NOT_FOUND,
         E::BundleNotFound(_) => ErrorCode::BUNDLE_NOT_FOUND,
         E::ImageNotFound(_) => ErrorCode::IMAGE_STATUS_NOT_VALID,
         E::Amount(_) => ErrorCode::INVALID_AMOUNT,
@@ -66,12 +67,6 @@ pub(crate) fn api_error(error: RuntimeError) -> ApiError {
         E::DiskSize(_) => return ApiError::invalid("DesktopAttachment", format!("{}.", sentence(&text))),
         E::Tags(bad) => return super::tag::bad_tags(bad),
         E::Name => return name_error("DesktopName"),
-        E::User(_) => {
-            return ApiError::invalid(
-                "EndUserId",
-                format!("{text}: use 1 to 64 letters, digits, '_', '-', '.', '@'."),
-            );
-        }
         E::MonthlyCredits => return ApiError::invalid("MonthlyCredits", format!("{text}.")),
         E::Access(_) | E::Store(_) => ErrorCode::INTERNAL_ERROR,
     };
