@@ -68,6 +68,9 @@ class World:
         self.root = Tenant(self.server, self.server.key_id, self.server.secret, self.record, self)
         made = self.admin("account", "create", "--name", "other")
         self.other = Tenant(self.server, made["AccessKeyId"], made["AccessKeySecret"], self.record, self)
+        # Runtimes are given to users that exist; what happens without is a case of its own.
+        for tenant in (self.root, self.other):
+            tenant.call("CreateUsers", Users=[{"EndUserId": name} for name in ("adam", "ann", "bob", "eve", "zoe")])
 
     def admin(self, *arguments: str):
         done = self.server.admin(*arguments)

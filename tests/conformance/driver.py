@@ -437,7 +437,7 @@ def example(spec: Parameter):
     """A value that means something, of a parameter whose value does not matter."""
     if spec.fields:
         value = {spec.fields[0].name: example(spec.fields[0])}
-    elif spec.kind == "any":
+    elif spec.kind in ("any", "map"):
         value = {"a": "b"}
     else:
         value = {"string": (spec.values or ["value"])[0], "integer": 1, "number": 1.5, "boolean": True}[spec.kind]

@@ -147,7 +147,7 @@ def test_what_cannot_be_made_is_refused(tenant):
         "InvalidAmount": good | {"Amount": 301},
         "InvalidAmount.NotTimesOfUsers": good | {"Amount": 3, "EndUserId": ["ann", "bob"], "UserAssignMode": "PER_USER"},
         "InvalidDesktopName": good | {"DesktopName": "a\tb"},
-        "InvalidEndUserId": good | {"EndUserId": ["an end user"]},
+        "InvalidEndUserId.NotFound": good | {"EndUserId": ["nobody"]},
         "InvalidPurchaseOptions": good | {"PurchaseOptions": {"MonthlyCredits": 0}},
     }
     for code, parameters in refused.items():

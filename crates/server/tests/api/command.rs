@@ -166,6 +166,8 @@ both_databases! {
         messages(&t).mark_sent(&waiting.id).await.unwrap();
         root.ecd("HibernateDesktops", &[("DesktopId.1", &id)]).await;
         assert_eq!(first_run(&root, &running).await, words("Failed", "ExecutionInterrupted"));
+        // Only once it has stopped: else Running may still be the word of before.
+        root.desktop_in(&id, "Stopped").await;
         root.ecd("WakeupDesktops", &[("DesktopId.1", &id)]).await;
         root.desktop_in(&id, "Running").await;
         let deleted = run(&root, &[&id]).await;

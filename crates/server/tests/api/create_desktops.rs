@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::caller::{Caller, Params, Refusal, text, with};
 use crate::harness::TestApp;
+use crate::user::create as create_users;
 
 const LINUX: (&str, &str) = ("DesktopAttachment.ImageId", "imgc-0ae8jvkn4tzatayay");
 const WINDOWS: (&str, &str) = ("DesktopAttachment.ImageId", "imgc-0aae4rxv3pz7idcot");
@@ -29,6 +30,7 @@ both_databases! {
     async fn what_was_asked_for_shows(t) {
         let app = TestApp::start(&t).await;
         let root = Caller::root(&app);
+        create_users(&root, &["alice"]).await;
         let site = root.office_site().await;
         let id = made(&root, &[
             ("OfficeSiteId", &site), LINUX, SIZE, ("DesktopName", "agent"), ("EndUserId.1", "alice"),
@@ -86,6 +88,7 @@ both_databases! {
             names.sort();
             assert_eq!(json!(names), expected, "{change:?}");
         }
+        create_users(&root, &["alice", "bob_1", "carol"]).await;
         let users = [("Amount", "2"), ("EndUserId.1", "alice"), ("EndUserId.2", "bob_1")];
         for (mode, expected) in
             [("ALL", [json!(["alice", "bob_1"]), json!(["alice", "bob_1"])]), ("PER_USER", [json!(["alice"]), json!(["bob_1"])])]
@@ -181,6 +184,7 @@ both_databases! {
         let app = TestApp::start(&t).await;
         let root = Caller::root(&app);
         let site = root.office_site().await;
+        create_users(&root, &["abc", "abd"]).await;
         let base = [("OfficeSiteId", site.as_str()), LINUX, SIZE];
         let shell = [("UserCommands.1.ContentType", "RunShellScript"), ("UserCommands.1.Content", "eA==")];
         let (long, bad_command) = ("x".repeat(129), ("UserCommands.1.Content", "%%%"));
@@ -212,7 +216,7 @@ both_databases! {
             (&[("DesktopAttachment.DataDiskSize", "45")], 400, "InvalidDesktopAttachment"),
             (&[("DesktopAttachment.DataDiskSize", "2050")], 400, "InvalidDesktopAttachment"),
             (&[("DesktopName", &long)], 400, "InvalidDesktopName"),
-            (&[("EndUserId.1", "Not Valid")], 400, "InvalidEndUserId"),
+            (&[("EndUserId.1", "Not Valid")], 404, "InvalidEndUserId.NotFound"),
             (&[("ChargeType", "Free")], 400, "InvalidChargeType"),
             (&[("UserAssignMode", "SOME")], 400, "InvalidUserAssignMode"),
             (&[("PurchaseOptions.MonthlyCredits", "0")], 400, "InvalidPurchaseOptions"),
