@@ -81,6 +81,13 @@ class World:
         return Guest(self.server, self.database, runtime)
 
     @cached_property
+    def powerless(self) -> Tenant:
+        """Who calls with a key of a principal of the first tenant that nobody gave a policy."""
+        self.root.call("CreatePrincipal", PrincipalName="powerless")
+        key = self.root.call("CreateAccessKey", PrincipalName="powerless")["AccessKey"]
+        return Tenant(self.server, key["AccessKeyId"], key["AccessKeySecret"], self.record, self)
+
+    @cached_property
     def granted(self):
         return self.admin("ledger", "grant", "--credits", "100000")
 

@@ -113,6 +113,14 @@ class Tenant:
         self.seen_ids: set[str] = set()
         self.clients: dict = {}
         self.made = 0
+        self.token: str | None = None
+
+    def temporary(self, credentials: dict) -> "Tenant":
+        """Who calls with these of CreateTemporaryCredentials."""
+        key, secret = credentials["AccessKeyId"], credentials["AccessKeySecret"]
+        caller = Tenant(self.server, key, secret, self.record, self.world)
+        caller.token = credentials["SecurityToken"]
+        return caller
 
     def name(self, word: str = "case") -> str:
         """A new name for each thing that is made."""
@@ -202,7 +210,7 @@ class Tenant:
 
     def sdk_config(self) -> openapi.Config:
         return openapi.Config(
-            access_key_id=self.key_id, access_key_secret=self.secret, endpoint=self.server.endpoint, protocol="http",
+            access_key_id=self.key_id, access_key_secret=self.secret, security_token=self.token, endpoint=self.server.endpoint, protocol="http",
             region_id="cn-hangzhou", connect_timeout=5000, read_timeout=30000,
         )  # fmt: skip
 

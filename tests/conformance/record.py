@@ -3,7 +3,7 @@
 from driver import Record
 from specification import PENDING, absent, built, codes, codes_of, reason_for_absence, resources
 
-COLUMNS = ["no credentials", "wrong signature", "replay", "other tenant", "TypeScript SDK", "legacy SDK"]
+COLUMNS = ["no credentials", "wrong signature", "replay", "denied by policy", "other tenant", "TypeScript SDK", "legacy SDK"]
 HEAD = """# What has no case yet; empty when the work is done. A line that has a case, and a gap without a line, fail the test.
 # CREEL_CONFORMANCE_PENDING=write writes it, and docs/conformance.md, anew from what the run has shown.
 pending = [

@@ -41,6 +41,13 @@ def test_only_who_signs_is_answered_and_only_once(tenant, operation):
 
 
 @every_operation
+def test_a_principal_without_policies_may_do_nothing(tenant, world, operation):
+    told = world.powerless.refused(operation.action, "NoPermission", tenant.good(operation.action))
+    assert told["AccessDeniedDetail"]["NoPermissionType"] == "ImplicitDeny"
+    tenant.record.columns[operation.action].add("denied by policy")
+
+
+@every_operation
 def test_another_tenant_finds_nothing(world, operation):
     """Somebody else's ids answer exactly as ids that nobody has, and nothing of the owner shows or changes."""
     owner, stranger = world.root, world.other

@@ -104,6 +104,15 @@ impl Actor {
         !matches!(self.principal, Principal::Member(_))
     }
 
+    /// True if the request is signed with temporary credentials.
+    pub fn is_temporary(&self) -> bool {
+        match &self.principal {
+            Principal::AccessKey(id) => id.is_temporary(),
+            Principal::Member(member) => member.key_id.is_temporary(),
+            Principal::Operator => false,
+        }
+    }
+
     /// What this request leaves in the audit log if it succeeds.
     pub fn event(&self, resources: &[&str], now_ms: i64) -> Event {
         Event {

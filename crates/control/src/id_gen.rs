@@ -77,6 +77,11 @@ impl IdGen {
         self.parsed(&format!("LTAI{}", random_text(20)), AccessKeyId::parse)
     }
 
+    /// `STS.` and 24 letters or digits.
+    pub fn temporary_key(&self) -> AccessKeyId {
+        self.parsed(&format!("{}{}", AccessKeyId::TEMPORARY, random_text(24)), AccessKeyId::parse)
+    }
+
     /// An upper-case UUID, the form of the provider's RequestId.
     pub fn request_id(&self) -> String {
         #[expect(clippy::disallowed_methods, reason = "this is the one maker of ids")]

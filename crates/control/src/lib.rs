@@ -19,6 +19,7 @@ pub mod message;
 pub mod model;
 pub mod office_site;
 pub mod page;
+pub mod policy;
 pub mod principal;
 pub mod reconcile;
 pub mod resource_group;

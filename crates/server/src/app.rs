@@ -24,7 +24,7 @@ use creel_wire::error::ApiError;
 
 use crate::config::Config;
 use crate::http::Metrics;
-use crate::rpc::Nonces;
+use crate::rpc::{Limits, Nonces};
 
 /// Cheap to clone; all clones are the same server.
 #[derive(Debug, Clone)]
@@ -57,6 +57,8 @@ pub(crate) struct Services {
     pub(crate) metrics: Metrics,
     /// Nonces of requests seen by this process.
     pub(crate) nonces: Nonces,
+    /// How much each caller may ask for.
+    pub(crate) limits: Limits,
 }
 
 impl App {

@@ -30,7 +30,7 @@ use creel_control::user::Users;
 use crate::app::{App, Services};
 use crate::config::{Config, ConfigError, DataDir, Locks, Role};
 use crate::http::{self, AdminService, AgentService, Listener, Metrics, SHUTDOWN_DEADLINE};
-use crate::rpc::Nonces;
+use crate::rpc::{Limits, Nonces};
 
 /// Name of the account that the first start makes.
 pub(crate) const ROOT_ACCOUNT: &str = "root";
@@ -117,6 +117,7 @@ impl Server {
         let principals = Principals::new(store.clone(), ids.clone(), accounts.clone());
         let runtimes = Runtimes::new(store.clone(), ids.clone());
 
+        let limits = Limits::new(&config.limits);
         let app = App::new(Services {
             admin_url: admin_url.clone(),
             config,
@@ -140,6 +141,7 @@ impl Server {
             principals,
             metrics: Metrics::new(),
             nonces: Nonces::default(),
+            limits,
         });
         write_key_uses(&app);
         audit::start(&app, audit_key, root.id);

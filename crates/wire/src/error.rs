@@ -17,6 +17,31 @@ pub struct ApiError {
     pub message: String,
     /// `x-acs-retry-after`, only for throttling.
     pub retry_after_ms: Option<u64>,
+    /// `AccessDeniedDetail`, only where a policy refuses.
+    pub access_denied: Option<Box<AccessDeniedDetail>>,
+}
+
+/// Who was refused what, and by which statement.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AccessDeniedDetail {
+    /// Such as `ecd:DeleteDesktops`.
+    pub auth_action: String,
+    /// `RootUser`, `SubUser` or `EndUser`.
+    pub auth_principal_type: String,
+    pub auth_principal_display_name: String,
+    /// The account.
+    pub auth_principal_owner_id: String,
+    /// `ExplicitDeny` or `ImplicitDeny`.
+    pub no_permission_type: String,
+    /// `AccountLevelIdentityBasedPolicy` or `SessionPolicy`.
+    pub policy_type: String,
+    /// The policy that denies; absent if none does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_name: Option<String>,
+    /// Its statement: the Sid, or the number from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
 }
 
 /// A fixed code and its status.
@@ -104,6 +129,13 @@ codes! {
     PRINCIPALS_LIMIT = "LimitExceeded.User", 409;
     ACCESS_KEY_OF_NOT_FOUND = "EntityNotExist.User.AccessKey", 404;
     ACCESS_KEYS_LIMIT = "LimitExceeded.User.AccessKey", 409;
+    POLICY_NOT_FOUND = "EntityNotExist.Policy", 404;
+    POLICY_IS_SYSTEM = "OperationDenied.SystemPolicy", 403;
+    POLICY_IN_USE = "DeleteConflict.Policy.User", 409;
+    POLICIES_LIMIT = "LimitExceeded.Policy", 409;
+    POLICY_ATTACHED = "EntityAlreadyExists.User.Policy", 409;
+    POLICY_NOT_ATTACHED = "EntityNotExist.User.Policy", 404;
+    ATTACHMENTS_LIMIT = "LimitExceeded.User.Policy", 409;
     /// The agent is not running, so a message cannot reach it.
     AGENT_NOT_RUNNING = "Agent.NotRunning", 400;
 }
@@ -111,7 +143,13 @@ codes! {
 impl ApiError {
     /// An error with a fixed code.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code: Cow::Borrowed(code.0), status: code.1, message: message.into(), retry_after_ms: None }
+        Self {
+            code: Cow::Borrowed(code.0),
+            status: code.1,
+            message: message.into(),
+            retry_after_ms: None,
+            access_denied: None,
+        }
     }
 
     /// `Missing<Parameter>`, 400.
@@ -121,6 +159,7 @@ impl ApiError {
             status: 400,
             message: format!("The parameter {parameter} is required for this operation."),
             retry_after_ms: None,
+            access_denied: None,
         }
     }
 
@@ -131,6 +170,7 @@ impl ApiError {
             status: 400,
             message: message.into(),
             retry_after_ms: None,
+            access_denied: None,
         }
     }
 }

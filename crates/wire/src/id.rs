@@ -126,6 +126,16 @@ checked_text! {
     }
 }
 
+impl AccessKeyId {
+    /// How the keys of temporary credentials begin.
+    pub const TEMPORARY: &'static str = "STS.";
+
+    /// True for a key that is good only together with its security token.
+    pub fn is_temporary(&self) -> bool {
+        self.0.starts_with(Self::TEMPORARY)
+    }
+}
+
 impl PrincipalId {
     /// The root of an account, whose id is made of the account's.
     pub fn of_root(account_id: &AccountId) -> Self {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
+use super::access::{Resource, Source};
 use super::model::{Class, Field, Operation, Shape, Type};
 use super::names::{self, pascal, snake, upper_first, words};
 
@@ -33,12 +34,12 @@ fn root_file(resources: &BTreeMap<&str, Vec<&Operation>>) -> anyhow::Result<Stri
     let mut out = String::from(
         "//! Input, output and declaration of every operation that is built, a module per resource.\n//!\n",
     );
-    out += "//! Generated from `spec/` and committed; `spec.rs` and `fields.rs` are written by hand.\n\n";
+    out += "//! Generated from `spec/` and committed; `spec.rs`, `fields.rs` and `access.rs` are written by hand.\n\n";
     out += MARK;
     for resource in resources.keys() {
         writeln!(out, "pub mod {resource};")?;
     }
-    out += "\nmod fields;\nmod spec;\n\n";
+    out += "\nmod access;\nmod fields;\nmod spec;\n\npub use access::{IdSource, ResourceSpec};\n";
     out += "pub use fields::{Fields, ITEMS_MAX_DEFAULT, Scalar};\n";
     out += "pub use spec::{Kind, OpSpec, ParamClass, ParamSpec};\n\n";
     out += "/// Every operation that is built.\npub const ALL: &[&OpSpec] = &[\n";
@@ -86,7 +87,7 @@ fn uses(operation: &Operation) -> String {
     if !operation.output.is_empty() {
         uses += "use serde::Serialize;\n\n";
     }
-    uses += "use crate::error::ApiError;\nuse crate::ops::{Fields, Kind, OpSpec, ParamSpec};\nuse crate::params::Params;\n";
+    uses += "use crate::error::ApiError;\nuse crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};\nuse crate::params::Params;\n";
     if has_secret(&operation.input) {
         uses += "use crate::secret::Secret;\n";
     }
@@ -133,8 +134,12 @@ impl Input<'_> {
         writeln!(out, "/// Declaration of {}.", operation.action)?;
         writeln!(
             out,
-            "pub const SPEC: OpSpec = OpSpec {{ version: {:?}, action: {:?}, mutates: {mutates}, params: PARAMS }};\n",
-            operation.version, operation.action
+            "pub const SPEC: OpSpec = OpSpec {{ version: {:?}, action: {:?}, mutates: {mutates}, permission: {:?}, \
+             resources: &[{}], params: PARAMS }};\n",
+            operation.version,
+            operation.action,
+            operation.permission,
+            operation.resources.iter().map(resource).collect::<Vec<_>>().join(", ")
         )?;
         out += &self.params("PARAMS", &operation.input)?;
         Ok(out)
@@ -255,6 +260,18 @@ impl Input<'_> {
         let name = if self.output_names.contains(&path) { format!("{path}Param") } else { path.clone() };
         (path, name)
     }
+}
+
+/// The declaration of a resource that a call is about.
+fn resource(resource: &Resource) -> String {
+    let source = match &resource.source {
+        Source::All => "IdSource::All".to_owned(),
+        Source::Param(name) => format!("IdSource::Param({name:?})"),
+        Source::OptionalParam(name) => format!("IdSource::OptionalParam({name:?})"),
+        Source::ParamOrCaller(name) => format!("IdSource::ParamOrCaller({name:?})"),
+        Source::Field { list, field } => format!("IdSource::Field({list:?}, {field:?})"),
+    };
+    format!("ResourceSpec {{ product: {:?}, kind: {:?}, ids: {source} }}", resource.product, resource.kind)
 }
 
 /// The struct of one object of the answer, then those of the objects in it.

@@ -3,6 +3,7 @@
 //! `spec/README.md` says what each file there is. The output is committed: a reader finds plain Rust, a build needs
 //! no generator, and a change of the specification shows as a diff. `check` fails when the two differ.
 
+mod access;
 mod emit;
 mod model;
 mod names;
@@ -17,7 +18,7 @@ use anyhow::{Context, bail, ensure};
 /// Where the output goes, from the root.
 const OPS_DIR: &str = "crates/wire/src/ops";
 /// Files there that people write.
-const HAND_WRITTEN: [&str; 3] = ["spec.rs", "fields.rs", "fields_tests.rs"];
+const HAND_WRITTEN: [&str; 4] = ["spec.rs", "access.rs", "fields.rs", "fields_tests.rs"];
 
 /// Writes the generated files and removes stale ones.
 pub(crate) fn write(root: &Path) -> anyhow::Result<()> {

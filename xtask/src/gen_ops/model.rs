@@ -7,6 +7,8 @@ use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::access::{Access, Resource};
+
 /// One operation to generate.
 #[derive(Debug)]
 pub(crate) struct Operation {
@@ -16,6 +18,9 @@ pub(crate) struct Operation {
     /// Module under `ops` that holds it.
     pub(crate) resource: String,
     pub(crate) description: Option<String>,
+    /// What a policy calls it.
+    pub(crate) permission: String,
+    pub(crate) resources: Vec<Resource>,
     pub(crate) input: Vec<Field>,
     pub(crate) output: Vec<Field>,
 }
@@ -95,6 +100,7 @@ pub(crate) fn load(dir: &Path) -> anyhow::Result<Vec<Operation>> {
     let built: Table<String> = read_toml(&dir.join("built.toml"))?;
     let mut overlay: Table<Patch> = read_toml(&dir.join("overlay.toml"))?;
     let mut classes: Table<String> = read_toml(&dir.join("classes.toml"))?;
+    let access = Access::load(dir)?;
     let mut operations = Vec::new();
     for (stem, actions) in &built {
         let path = dir.join(format!("{stem}.json"));
@@ -107,8 +113,9 @@ pub(crate) fn load(dir: &Path) -> anyhow::Result<Vec<Operation>> {
                 classes: classes.remove(action).unwrap_or_default(),
                 used: BTreeSet::new(),
             };
-            let operation = operation(&spec, action, resource, notes)
+            let mut operation = operation(&spec, action, resource, notes)
                 .with_context(|| format!("operation {action} of {stem}"))?;
+            (operation.permission, operation.resources) = access.of(stem, action, &operation.input)?;
             operations.push(operation);
         }
     }
@@ -117,7 +124,7 @@ pub(crate) fn load(dir: &Path) -> anyhow::Result<Vec<Operation>> {
     Ok(operations)
 }
 
-fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+pub(super) fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
     let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     toml::from_str(&text).with_context(|| format!("parsing {}", path.display()))
 }
@@ -152,6 +159,8 @@ fn operation(spec: &Value, action: &str, resource: &str, mut notes: Notes) -> an
         action: action.to_owned(),
         resource: resource.to_owned(),
         description: text(declared, "description"),
+        permission: String::new(),
+        resources: Vec::new(),
         input,
         output,
     })

@@ -218,6 +218,19 @@ impl Accounts {
         (now_ms.saturating_sub(*read_at_ms) < KEY_CACHE_MS).then(|| key.clone())
     }
 
+    /// A key that is never in a row: a security token goes with it.
+    pub(crate) fn new_temporary_key(&self, principal: &Principal) -> AccessKey {
+        AccessKey {
+            id: self.ids.temporary_key(),
+            ..self.new_key(&principal.account_id, principal.id.clone())
+        }
+    }
+
+    /// Seals the secrets of keys, and what else is about them.
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
     /// The row of a new key.
     pub(crate) fn sealed(&self, key: &AccessKey) -> Result<AccessKeyRow, AccountError> {
         Ok(AccessKeyRow {

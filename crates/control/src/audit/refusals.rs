@@ -59,10 +59,16 @@ impl Refusals {
         });
     }
 
-    /// Records that this call was answered with an error.
-    pub async fn record(&self, actor: &Actor, decision: Decision, code: &str) -> Result<(), StoreError> {
+    /// Records that this call was answered with an error; `resources` are what it was refused on and by.
+    pub async fn record(
+        &self,
+        actor: &Actor,
+        decision: Decision,
+        code: &str,
+        resources: &[&str],
+    ) -> Result<(), StoreError> {
         let now_ms = self.store.clock().now_ms();
-        let mut event = actor.event(&[], now_ms);
+        let mut event = actor.event(resources, now_ms);
         decision.as_str().clone_into(&mut event.decision);
         Outcome::Failure.as_str().clone_into(&mut event.outcome);
         code.clone_into(&mut event.code);

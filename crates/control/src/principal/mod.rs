@@ -4,22 +4,29 @@
 //! Principals are named, not numbered, by callers: a name is unique in its account, and a name that is used again
 //! after a deletion is somebody else, with another id.
 
+mod caller;
 mod keys;
 mod last_used;
+mod policies;
+mod temporary;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use creel_wire::id::{AccessKeyId, AccountId, PrincipalId};
+use creel_wire::id::{AccessKeyId, AccountId, EndUserId, PrincipalId};
 use serde::{Deserialize, Serialize};
 
 use crate::access::{AccessError, Actor};
 use crate::account::{Account, AccountError, Accounts};
 use crate::id_gen::IdGen;
 use crate::page::{Cursor, Page};
+use crate::policy::DocumentError;
 use crate::runtime::text_enum;
 use crate::store::{Store, StoreError};
+pub use caller::{Known, Refusal};
 pub use last_used::{FLUSH_EVERY, LastUsed};
+pub use policies::{Attachment, PolicyError, PolicyRow};
+pub use temporary::{SESSION_POLICY_BYTES_MAX, Session, TemporaryCredentials};
 
 /// Name of every account's root.
 pub const ROOT_NAME: &str = "root";
@@ -54,7 +61,7 @@ pub struct Principal {
     pub kind: PrincipalKind,
     pub name: String,
     pub description: String,
-    pub end_user_id: Option<String>,
+    pub end_user_id: Option<EndUserId>,
     pub active: bool,
     pub created_at_ms: i64,
 }
@@ -115,6 +122,14 @@ pub enum PrincipalError {
     TooManyKeys,
     #[error("the principal has no access key {0}")]
     KeyNotFound(AccessKeyId),
+    #[error("temporary credentials make no others")]
+    Temporary,
+    #[error("the policy of temporary credentials has at most {SESSION_POLICY_BYTES_MAX} bytes")]
+    SessionPolicyTooLong,
+    #[error("the policy of temporary credentials is not one")]
+    SessionPolicy(#[source] DocumentError),
+    #[error("the security token is not one of ours, or not of this key")]
+    Token,
     #[error("recording the request")]
     Access(#[from] AccessError),
     #[error("making an access key")]
@@ -124,7 +139,7 @@ pub enum PrincipalError {
 }
 
 /// When each was read, in milliseconds, and what it was then.
-type Cache = HashMap<PrincipalId, (i64, Arc<Principal>)>;
+type Cache = HashMap<PrincipalId, (i64, Arc<Known>)>;
 
 /// Principals and their keys.
 #[derive(Debug, Clone)]
@@ -250,28 +265,6 @@ impl Principals {
         self.forget(&id);
         self.accounts.forget(&keys);
         Ok(())
-    }
-
-    /// The principal of a caller, if it still exists; from memory if it was read within the last second.
-    pub async fn find(&self, id: &PrincipalId) -> Result<Option<Arc<Principal>>, PrincipalError> {
-        let now_ms = self.store.clock().now_ms();
-        if let Some((read_at_ms, found)) = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(id)
-            && now_ms.saturating_sub(*read_at_ms) < CACHE_MS
-        {
-            return Ok(Some(found.clone()));
-        }
-        let Some(found) = self.store.find_principal_by_id(id).await? else { return Ok(None) };
-        let found = Arc::new(found);
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        if cache.len() >= CACHE_MAX {
-            cache.clear();
-        }
-        cache.insert(id.clone(), (now_ms, found.clone()));
-        Ok(Some(found))
-    }
-
-    fn forget(&self, id: &PrincipalId) {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 }
 

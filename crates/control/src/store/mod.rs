@@ -19,6 +19,7 @@ mod list;
 mod migrate;
 mod model;
 mod office_site;
+mod policy;
 mod principal;
 mod reconcile;
 mod resource_group;

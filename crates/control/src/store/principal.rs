@@ -1,6 +1,6 @@
 //! Rows of principals and of their access keys.
 
-use creel_wire::id::{AccessKeyId, AccountId, PrincipalId};
+use creel_wire::id::{AccessKeyId, AccountId, EndUserId, PrincipalId};
 use sea_query::{Expr, ExprTrait, Order, Query};
 
 use super::{Row, Store, StoreError, Tx, params};
@@ -18,7 +18,7 @@ fn principal(row: &Row) -> Result<Principal, StoreError> {
         kind: row.parse("kind")?,
         name: row.text("name")?,
         description: row.text("description")?,
-        end_user_id: row.opt_text("end_user_id")?,
+        end_user_id: row.opt_parse("end_user_id")?,
         active: row.flag("active")?,
         created_at_ms: row.int("created_at_ms")?,
     })
@@ -129,7 +129,7 @@ impl Tx {
                 new.kind.as_str(),
                 &new.name,
                 &new.description,
-                new.end_user_id.as_deref(),
+                new.end_user_id.as_ref().map(EndUserId::as_str),
                 new.active,
                 new.created_at_ms
             ],

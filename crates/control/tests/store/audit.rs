@@ -359,7 +359,7 @@ both_databases! {
         let refuse = async |count: u32| {
             for _ in 0..count {
                 let actor = actor_of(&t, "11", "CreateThing");
-                refusals.record(&actor, creel_control::audit::Decision::Denied, "NoPermission").await.unwrap();
+                refusals.record(&actor, creel_control::audit::Decision::Denied, "NoPermission", &[]).await.unwrap();
             }
         };
         refuse(creel_control::audit::ROWS_A_MINUTE + 70).await;

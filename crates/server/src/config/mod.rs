@@ -50,6 +50,7 @@ pub struct Config {
     pub log: String,
     pub gateway: GatewayConfig,
     pub audit: AuditConfig,
+    pub limits: LimitsConfig,
     pub process: ProcessConfig,
     /// The operator's LLM providers, from which WuyingCredit providers are copied.
     #[serde(rename = "system_provider")]
@@ -75,6 +76,7 @@ impl Default for Config {
             log: "info".to_owned(),
             gateway: GatewayConfig::default(),
             audit: AuditConfig::default(),
+            limits: LimitsConfig::default(),
             process: ProcessConfig::default(),
             system_providers: Vec::new(),
             environment: EnvironmentSecrets::default(),
@@ -124,6 +126,22 @@ pub struct GatewayConfig {
 impl Default for GatewayConfig {
     fn default() -> Self {
         Self { required: true }
+    }
+}
+
+/// How many calls of the API are answered; more get `Throttling.User`. Three seconds' worth may come at once. 0 is no limit.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Calls of one access key a second.
+    pub key_calls_per_second: u32,
+    /// Calls of one account a second, all its keys together.
+    pub account_calls_per_second: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { key_calls_per_second: 1_000, account_calls_per_second: 5_000 }
     }
 }
 

@@ -44,9 +44,12 @@ pub(crate) const JSON: &str = "application/json;charset=utf-8";
 
 /// The documented error body.
 pub(crate) fn error_body(request_id: &str, host: &str, code: &str, message: &str) -> Bytes {
-    // A map of texts always serialises.
-    let body = serde_json::json!({
+    Bytes::from(error_json(request_id, host, code, message).to_string())
+}
+
+/// The documented error body, to add to.
+pub(crate) fn error_json(request_id: &str, host: &str, code: &str, message: &str) -> serde_json::Value {
+    serde_json::json!({
         "RequestId": request_id, "HostId": host, "Code": code, "Message": message, "Recommend": "",
-    });
-    Bytes::from(body.to_string())
+    })
 }

@@ -41,10 +41,11 @@ mod model;
 mod model_group;
 mod model_provider;
 mod office_site;
+mod policy;
 pub(crate) mod principal;
 mod region;
 mod resource_group;
-mod runtime;
+pub(crate) mod runtime;
 mod tag;
 mod user;
 
@@ -125,8 +126,15 @@ operations! {
     office_site::create_simple_office_site,
     office_site::delete_office_sites,
     office_site::describe_office_sites,
+    policy::attach_policy,
+    policy::delete_policy,
+    policy::detach_policy,
+    policy::get_policy,
+    policy::list_policies,
+    policy::put_policy,
     principal::create_access_key,
     principal::create_principal,
+    principal::create_temporary_credentials,
     principal::delete_access_key,
     principal::delete_principal,
     principal::list_access_keys,

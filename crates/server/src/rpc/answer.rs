@@ -6,7 +6,7 @@ use creel_wire::error::ApiError;
 use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 
-use crate::http::{JSON, error_body};
+use crate::http::{JSON, error_json};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-acs-request-id");
 /// Milliseconds; what makes the official Python SDK raise its throttling exception.
@@ -42,8 +42,12 @@ pub(super) fn success(request_id: &str, output: &Bytes) -> Response<Body> {
 /// The documented error.
 pub(super) fn failure(request_id: &str, host: &str, error: &ApiError) -> Response<Body> {
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let body = error_body(request_id, host, &error.code, &error.message);
-    let mut response = respond(status, request_id, body);
+    let mut body = error_json(request_id, host, &error.code, &error.message);
+    if let (Some(detail), Some(fields)) = (&error.access_denied, body.as_object_mut()) {
+        // Texts alone always serialise.
+        fields.insert("AccessDeniedDetail".to_owned(), serde_json::to_value(detail).unwrap_or_default());
+    }
+    let mut response = respond(status, request_id, Bytes::from(body.to_string()));
     if let Some(retry_after_ms) = error.retry_after_ms {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after_ms.max(1)));
     }

@@ -8,6 +8,8 @@
 mod answer;
 mod authenticate;
 mod authorize;
+mod buckets;
+mod limits;
 mod nonces;
 
 use std::panic::AssertUnwindSafe;
@@ -29,6 +31,7 @@ use crate::app::App;
 use crate::http::{BodyError, Outcome, PeerAddress, QUERY_BYTES_MAX, read_body};
 use crate::ops::{self, HANDLER_DEADLINE, Operation};
 use authenticate::{Caller, authenticate};
+pub(crate) use limits::Limits;
 pub(crate) use nonces::Nonces;
 
 /// Parameters that belong to the protocol, not to an operation.
@@ -106,8 +109,14 @@ async fn record_refusal(app: &App, actor: &Actor, error: &ApiError) {
         400..=499 => Decision::Allowed,
         _ => return,
     };
+    let denied = error.access_denied.as_deref();
+    let statement =
+        denied.and_then(|detail| Some((detail.policy_name.as_ref()?, detail.statement.as_ref()?)));
+    let by = statement.map(|(policy, statement)| format!("policy/{policy}#{statement}"));
+    let resources: Vec<&str> =
+        [denied.map(|detail| detail.auth_action.as_str()), by.as_deref()].into_iter().flatten().collect();
     // The call fails either way, so its answer stays what it is.
-    if let Err(error) = app.refusals.record(actor, decision, &error.code).await {
+    if let Err(error) = app.refusals.record(actor, decision, &error.code, &resources).await {
         let id = &actor.request_id;
         tracing::error!(request.id = %id, error = %ops::chain(&error), "the refused call {id} could not be recorded");
     }
@@ -127,23 +136,24 @@ async fn dispatch(
     let operation = ops::find(&caller.version, &caller.action).ok_or_else(|| unknown_operation(&caller))?;
     seen.operation = Some(operation);
     let actor = Actor {
-        account_id: caller.key.account_id.clone(),
+        account_id: caller.known.principal.account_id.clone(),
         principal: asker(&caller),
-        end_user: None,
+        end_user: caller.known.principal.end_user_id.clone(),
         action: operation.spec.action,
         origin: origin(&request, operation.spec.version),
         request_id: request_id.to_owned(),
-        nonce: Some(caller.nonce),
+        nonce: Some(caller.nonce.clone()),
         client_token: client_token(operation, &params),
         request_hash: request_hash(&params),
     };
     seen.actor = Some(actor.clone());
-    authorize::check(&actor)?;
+    app.limits.admit(&actor, app.clock.now_ms())?;
+    authorize::check(app, &caller, &actor, operation.spec, &params).await?;
     run(app, operation, actor, &params).await
 }
 
 fn asker(caller: &Caller) -> Principal {
-    let (key_id, principal) = (caller.key.id.clone(), &caller.principal);
+    let (key_id, principal) = (caller.key_id.clone(), &caller.known.principal);
     match principal.kind {
         PrincipalKind::Root => Principal::AccessKey(key_id),
         PrincipalKind::User | PrincipalKind::EndUser => {

@@ -155,6 +155,52 @@ async fn admin_works_beside_the_running_server() {
     assert_eq!(nobodys.status.code(), Some(1));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn admin_gives_users_keys_and_policies() {
+    let (app, t) = app_at_present().await;
+    let environment = vec![
+        ("CREEL_DATA_DIR", app.data_dir.path().display().to_string()),
+        ("CREEL_DATABASE", app.database().to_owned()),
+    ];
+    let admin = async |line: &str| {
+        let done = creel_async(environment.clone(), args(&format!("admin {line}"))).await;
+        assert_eq!(done.status.code(), Some(0), "{line}: {}", stderr(&done));
+        stdout(&done)
+    };
+    admin("principal create alice").await;
+    let key: serde_json::Value =
+        serde_json::from_str(&admin("key create --principal alice").await).expect("JSON");
+    let document =
+        r#"{"Version":"1","Statement":[{"Effect":"Allow","Action":"creel:Describe*","Resource":"*"}]}"#;
+    let file = app.data_dir.path().join("policy.json");
+    std::fs::write(&file, document).expect("writes");
+    let call = |nonce: &str| {
+        t.clock.advance(jiff::SignedDuration::from_secs(1));
+        let mut call = app.call(crate::harness::READ);
+        call.key_id = key["AccessKeyId"].as_str().expect("an id").to_owned();
+        call.secret = key["AccessKeySecret"].as_str().expect("a secret").to_owned();
+        call.nonce = nonce.to_owned();
+        app.send(call.acs3())
+    };
+    admin(&format!("policy put readers --file {}", file.display())).await;
+    call("before").await.assert_refused(403, "NoPermission");
+    admin("policy attach readers --principal alice").await;
+    call("attached").await.assert_ok();
+    let listed = admin("policy list").await;
+    assert!(listed.contains("FullAccess") && listed.contains("readers"), "{listed}");
+    assert!(admin("policy list --principal alice").await.contains("readers"));
+    assert_eq!(admin("policy show readers").await.trim(), document);
+    admin("policy detach readers --principal alice").await;
+    call("detached").await.assert_refused(403, "NoPermission");
+    admin("policy delete readers").await;
+    assert!(!admin("policy list").await.contains("readers"));
+    admin("principal disable alice").await;
+    call("off").await.assert_refused(400, "InvalidAccessKeyId.Inactive");
+    assert!(admin("principal list").await.contains("Inactive"));
+    admin("principal delete alice").await;
+    call("gone").await.assert_refused(404, "InvalidAccessKeyId.NotFound");
+}
+
 #[test]
 fn a_wrong_configuration_is_named_with_exit_code_2_and_without_secrets() {
     let folder = tempfile::tempdir().expect("a temporary directory");

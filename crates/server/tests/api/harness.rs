@@ -69,6 +69,15 @@ impl TestApp {
 
     /// Again in the data directory of a server before.
     pub(crate) async fn start_in(t: &TestStore, data_dir: Arc<tempfile::TempDir>) -> Self {
+        Self::start_with(t, data_dir, |_| ()).await
+    }
+
+    /// With a configuration that differs from the default.
+    pub(crate) async fn start_with(
+        t: &TestStore,
+        data_dir: Arc<tempfile::TempDir>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut config = Config {
             data_dir: data_dir.path().to_owned(),
@@ -80,6 +89,7 @@ impl TestApp {
         };
         let key = (KEY_ID.parse().expect("a key id"), Secret::new(SECRET.to_owned()));
         config.environment.root_access_key = Some(key);
+        change(&mut config);
         let server = Server::start(config, t.clock.clone()).await.expect("the server starts");
         Self { server, data_dir, database: t.url.clone(), clock: t.clock.clone(), ids: t.ids.clone() }
     }

@@ -1,5 +1,7 @@
 //! How an operation is declared. The declarations themselves are generated from `spec/` (see `docs/adr/0002`).
 
+use super::access::ResourceSpec;
+
 /// One operation: what it is called, whether it changes anything, and what it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpSpec {
@@ -9,6 +11,10 @@ pub struct OpSpec {
     pub action: &'static str,
     /// True if a call changes state, so that it is audited and its nonce is stored.
     pub mutates: bool,
+    /// What a policy calls it, such as `ecd:CreateDesktops`.
+    pub permission: &'static str,
+    /// What the caller must be allowed it on, each of them; never empty.
+    pub resources: &'static [ResourceSpec],
     /// Every top-level parameter, also those that are refused or ignored.
     pub params: &'static [ParamSpec],
 }

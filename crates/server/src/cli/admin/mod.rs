@@ -8,6 +8,7 @@ mod agent_key;
 mod audit;
 mod key;
 mod ledger;
+mod policy;
 mod price;
 mod principal;
 mod record;
@@ -78,6 +79,9 @@ enum DatabaseCommand {
     /// Who may call the API for an account: its root and its users
     #[command(subcommand)]
     Principal(principal::Command),
+    /// What principals may do
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Access keys of the API
     #[command(subcommand)]
     Key(key::Command),
@@ -125,6 +129,7 @@ pub(super) async fn run(args: &AdminArgs) -> anyhow::Result<ExitCode> {
     let result = match command {
         DatabaseCommand::Account(command) => account::run(&admin, command).await,
         DatabaseCommand::Principal(command) => principal::run(&admin, command).await,
+        DatabaseCommand::Policy(command) => policy::run(&admin, command).await,
         DatabaseCommand::Key(command) => key::run(&admin, command).await,
         DatabaseCommand::Audit(command) => audit::run(&admin, command).await,
         DatabaseCommand::Ledger(command) => ledger::run(&admin, command).await,

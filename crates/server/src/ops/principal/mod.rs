@@ -2,6 +2,7 @@
 
 pub(crate) mod create_access_key;
 pub(crate) mod create_principal;
+pub(crate) mod create_temporary_credentials;
 pub(crate) mod delete_access_key;
 pub(crate) mod delete_principal;
 pub(crate) mod list_access_keys;
@@ -18,10 +19,7 @@ use creel_wire::id::AccessKeyId;
 /// The one mapping of this resource's errors.
 pub(crate) fn api_error(error: PrincipalError) -> ApiError {
     match error {
-        PrincipalError::NotFound(name) => ApiError::new(
-            ErrorCode::PRINCIPAL_NOT_FOUND,
-            format!("No principal {} in this account.", shown(&name)),
-        ),
+        PrincipalError::NotFound(name) => not_found(&name),
         PrincipalError::NameTaken(name) => {
             ApiError::new(ErrorCode::PRINCIPAL_NAME_TAKEN, format!("A principal named {name} exists."))
         }
@@ -32,7 +30,7 @@ pub(crate) fn api_error(error: PrincipalError) -> ApiError {
         ),
         PrincipalError::RootOnly => ApiError::new(
             ErrorCode::NO_PERMISSION,
-            "Only the root of an account may change its own keys. Sign the request with a key of the root.",
+            "Only the root of an account may make keys and credentials of its own. Sign with a key of the root.",
         ),
         PrincipalError::TooMany => ApiError::new(
             ErrorCode::PRINCIPALS_LIMIT,
@@ -46,16 +44,30 @@ pub(crate) fn api_error(error: PrincipalError) -> ApiError {
             ErrorCode::ACCESS_KEY_OF_NOT_FOUND,
             format!("The principal has no access key {id}."),
         ),
+        PrincipalError::Temporary => ApiError::new(
+            ErrorCode::NO_PERMISSION,
+            "Temporary credentials make no others. Sign the request with an access key.",
+        ),
+        error @ PrincipalError::SessionPolicyTooLong => {
+            ApiError::invalid("Policy", format!("Policy: {error}."))
+        }
+        PrincipalError::SessionPolicy(error) => ApiError::invalid("Policy", format!("Policy: {error}.")),
         PrincipalError::Access(error) => super::access_error(&error),
         PrincipalError::Account(AccountError::Store(error)) | PrincipalError::Store(error) => {
             super::store_error(&error)
         }
         PrincipalError::Account(error) => super::internal(&error),
+        error @ PrincipalError::Token => super::internal(&error),
     }
 }
 
+pub(super) fn not_found(name: &str) -> ApiError {
+    let message = format!("No principal {} in this account.", shown(name));
+    ApiError::new(ErrorCode::PRINCIPAL_NOT_FOUND, message)
+}
+
 /// A name that the caller made up, of the characters that names may have.
-fn shown(name: &str) -> String {
+pub(super) fn shown(name: &str) -> String {
     name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')).take(64).collect()
 }
 
@@ -87,7 +99,7 @@ macro_rules! shown_principal {
             principal_name: Some(principal.name),
             principal_type: Some(principal.kind.as_str().to_owned()),
             description: Some(principal.description),
-            end_user_id: principal.end_user_id,
+            end_user_id: principal.end_user_id.map(String::from),
             status: $crate::ops::principal::status(principal.active),
             create_date: Some($crate::ops::shown_time(
                 principal.created_at_ms,

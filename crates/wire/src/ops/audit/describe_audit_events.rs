@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of DescribeAuditEvents.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2026-11-24", action: "DescribeAuditEvents", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2026-11-24",
+    action: "DescribeAuditEvents",
+    mutates: false,
+    permission: "creel:DescribeAuditEvents",
+    resources: &[ResourceSpec { product: "creel", kind: "auditlog", ids: IdSource::All }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("Decision", Kind::String).one_of(&["Allowed", "Denied"]),

@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of DescribeBundles.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2020-09-30", action: "DescribeBundles", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2020-09-30",
+    action: "DescribeBundles",
+    mutates: false,
+    permission: "ecd:DescribeBundles",
+    resources: &[ResourceSpec { product: "ecd", kind: "catalog", ids: IdSource::All }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("BundleId", Kind::Strings).items_max(100),

@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of DescribeDesktopTypes.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2020-09-30", action: "DescribeDesktopTypes", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2020-09-30",
+    action: "DescribeDesktopTypes",
+    mutates: false,
+    permission: "ecd:DescribeDesktopTypes",
+    resources: &[ResourceSpec { product: "ecd", kind: "catalog", ids: IdSource::All }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("AppliedScope", Kind::String).ignored(),

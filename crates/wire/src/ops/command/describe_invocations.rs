@@ -7,12 +7,21 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of DescribeInvocations.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2020-09-30", action: "DescribeInvocations", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2020-09-30",
+    action: "DescribeInvocations",
+    mutates: false,
+    permission: "ecd:DescribeInvocations",
+    resources: &[
+        ResourceSpec { product: "ecd", kind: "desktop", ids: IdSource::OptionalParam("DesktopId") },
+        ResourceSpec { product: "ecd", kind: "desktop", ids: IdSource::OptionalParam("DesktopIds") },
+    ],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("CommandType", Kind::String).len_max(64),

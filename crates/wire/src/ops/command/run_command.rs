@@ -7,13 +7,19 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 use crate::secret::Secret;
 
 /// Declaration of RunCommand.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2020-09-30", action: "RunCommand", mutates: true, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2020-09-30",
+    action: "RunCommand",
+    mutates: true,
+    permission: "ecd:RunCommand",
+    resources: &[ResourceSpec { product: "ecd", kind: "desktop", ids: IdSource::Param("DesktopId") }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("ClientToken", Kind::String).len_max(64),

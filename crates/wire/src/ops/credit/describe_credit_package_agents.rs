@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of DescribeCreditPackageAgents.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-12-21", action: "DescribeCreditPackageAgents", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-12-21",
+    action: "DescribeCreditPackageAgents",
+    mutates: false,
+    permission: "ecd:DescribeCreditPackageAgents",
+    resources: &[ResourceSpec { product: "ecd", kind: "desktop", ids: IdSource::Param("AgentIds") }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("AgentIds", Kind::Strings).items_max(100),

@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of DescribeCreditUsageInfo.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-12-21", action: "DescribeCreditUsageInfo", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-12-21",
+    action: "DescribeCreditUsageInfo",
+    mutates: false,
+    permission: "ecd:DescribeCreditUsageInfo",
+    resources: &[ResourceSpec { product: "ecd", kind: "desktop", ids: IdSource::Param("InstanceIds") }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("BizType", Kind::String).ignored(),

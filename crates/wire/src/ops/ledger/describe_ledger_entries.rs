@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of DescribeLedgerEntries.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2026-11-24", action: "DescribeLedgerEntries", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2026-11-24",
+    action: "DescribeLedgerEntries",
+    mutates: false,
+    permission: "creel:DescribeLedgerEntries",
+    resources: &[ResourceSpec { product: "ecd", kind: "desktop", ids: IdSource::Param("RuntimeIds") }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("EndTime", Kind::Integer).min(0),

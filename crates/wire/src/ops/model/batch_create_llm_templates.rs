@@ -7,12 +7,29 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of BatchCreateLlmTemplates.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-09-01", action: "BatchCreateLlmTemplates", mutates: true, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-09-01",
+    action: "BatchCreateLlmTemplates",
+    mutates: true,
+    permission: "appstreaming:BatchCreateLlmTemplates",
+    resources: &[
+        ResourceSpec {
+            product: "appstreaming",
+            kind: "modelprovidertemplate",
+            ids: IdSource::Param("ProviderTemplateId"),
+        },
+        ResourceSpec {
+            product: "appstreaming",
+            kind: "modeltemplate",
+            ids: IdSource::OptionalParam("ModelTemplateId"),
+        },
+    ],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("ClientToken", Kind::String).len_max(64),

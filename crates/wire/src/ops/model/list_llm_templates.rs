@@ -7,12 +7,34 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of ListLlmTemplates.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-09-01", action: "ListLlmTemplates", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-09-01",
+    action: "ListLlmTemplates",
+    mutates: false,
+    permission: "appstreaming:ListLlmTemplates",
+    resources: &[
+        ResourceSpec {
+            product: "appstreaming",
+            kind: "llmtemplate",
+            ids: IdSource::OptionalParam("LlmTemplateIds"),
+        },
+        ResourceSpec {
+            product: "appstreaming",
+            kind: "modelprovidertemplate",
+            ids: IdSource::OptionalParam("ProviderTemplateId"),
+        },
+        ResourceSpec {
+            product: "appstreaming",
+            kind: "modeltemplate",
+            ids: IdSource::OptionalParam("ModelTemplateId"),
+        },
+    ],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("BizType", Kind::Integer),

@@ -7,12 +7,25 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of ConfigRuntimeModelTemplate.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-09-01", action: "ConfigRuntimeModelTemplate", mutates: true, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-09-01",
+    action: "ConfigRuntimeModelTemplate",
+    mutates: true,
+    permission: "appstreaming:ConfigRuntimeModelTemplate",
+    resources: &[
+        ResourceSpec { product: "ecd", kind: "desktop", ids: IdSource::Param("RuntimeIds") },
+        ResourceSpec {
+            product: "appstreaming",
+            kind: "modeltemplate",
+            ids: IdSource::Param("ModelTemplateId"),
+        },
+    ],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("ModelTemplateId", Kind::String).required(),

@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of CreateModelTemplate.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-09-01", action: "CreateModelTemplate", mutates: true, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-09-01",
+    action: "CreateModelTemplate",
+    mutates: true,
+    permission: "appstreaming:CreateModelTemplate",
+    resources: &[ResourceSpec { product: "appstreaming", kind: "modeltemplate", ids: IdSource::All }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("AgentPlatform", Kind::String),

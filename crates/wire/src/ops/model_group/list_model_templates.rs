@@ -7,12 +7,22 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of ListModelTemplates.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-09-01", action: "ListModelTemplates", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-09-01",
+    action: "ListModelTemplates",
+    mutates: false,
+    permission: "appstreaming:ListModelTemplates",
+    resources: &[ResourceSpec {
+        product: "appstreaming",
+        kind: "modeltemplate",
+        ids: IdSource::Param("ModelTemplateIdList"),
+    }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("AgentPlatform", Kind::String),

@@ -7,13 +7,23 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 use crate::secret::Secret;
 
 /// Declaration of CreateModelProviderTemplate.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-09-01", action: "CreateModelProviderTemplate", mutates: true, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-09-01",
+    action: "CreateModelProviderTemplate",
+    mutates: true,
+    permission: "appstreaming:CreateModelProviderTemplate",
+    resources: &[ResourceSpec {
+        product: "appstreaming",
+        kind: "modeltemplate",
+        ids: IdSource::Param("ModelTemplateId"),
+    }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("AgentPlatform", Kind::String).ignored(),

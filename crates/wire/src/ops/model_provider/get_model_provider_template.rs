@@ -7,12 +7,22 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of GetModelProviderTemplate.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-09-01", action: "GetModelProviderTemplate", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-09-01",
+    action: "GetModelProviderTemplate",
+    mutates: false,
+    permission: "appstreaming:GetModelProviderTemplate",
+    resources: &[ResourceSpec {
+        product: "appstreaming",
+        kind: "modelprovidertemplate",
+        ids: IdSource::Param("ProviderTemplateId"),
+    }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[ParamSpec::new("ProviderTemplateId", Kind::String).required()];
 

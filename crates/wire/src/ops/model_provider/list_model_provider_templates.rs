@@ -7,12 +7,29 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of ListModelProviderTemplates.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-09-01", action: "ListModelProviderTemplates", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-09-01",
+    action: "ListModelProviderTemplates",
+    mutates: false,
+    permission: "appstreaming:ListModelProviderTemplates",
+    resources: &[
+        ResourceSpec {
+            product: "appstreaming",
+            kind: "modelprovidertemplate",
+            ids: IdSource::OptionalParam("ProviderTemplateIds"),
+        },
+        ResourceSpec {
+            product: "appstreaming",
+            kind: "modeltemplate",
+            ids: IdSource::OptionalParam("ModelTemplateId"),
+        },
+    ],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("AgentPlatform", Kind::String),

@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of CreateSimpleOfficeSite.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2020-09-30", action: "CreateSimpleOfficeSite", mutates: true, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2020-09-30",
+    action: "CreateSimpleOfficeSite",
+    mutates: true,
+    permission: "ecd:CreateSimpleOfficeSite",
+    resources: &[ResourceSpec { product: "ecd", kind: "officesite", ids: IdSource::All }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("AccessAttribute", Kind::String).ignored(),

@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of DescribeOfficeSites.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2020-09-30", action: "DescribeOfficeSites", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2020-09-30",
+    action: "DescribeOfficeSites",
+    mutates: false,
+    permission: "ecd:DescribeOfficeSites",
+    resources: &[ResourceSpec { product: "ecd", kind: "officesite", ids: IdSource::Param("OfficeSiteId") }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("AccountType", Kind::String).ignored(),

@@ -7,12 +7,22 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of CreateAccessKey.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2026-11-24", action: "CreateAccessKey", mutates: true, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2026-11-24",
+    action: "CreateAccessKey",
+    mutates: true,
+    permission: "creel:CreateAccessKey",
+    resources: &[ResourceSpec {
+        product: "creel",
+        kind: "principal",
+        ids: IdSource::ParamOrCaller("PrincipalName"),
+    }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[ParamSpec::new("PrincipalName", Kind::String).len_max(64)];
 

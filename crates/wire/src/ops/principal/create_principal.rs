@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of CreatePrincipal.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2026-11-24", action: "CreatePrincipal", mutates: true, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2026-11-24",
+    action: "CreatePrincipal",
+    mutates: true,
+    permission: "creel:CreatePrincipal",
+    resources: &[ResourceSpec { product: "creel", kind: "principal", ids: IdSource::Param("PrincipalName") }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("ClientToken", Kind::String).len_max(64),

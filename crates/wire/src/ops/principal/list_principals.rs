@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of ListPrincipals.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2026-11-24", action: "ListPrincipals", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2026-11-24",
+    action: "ListPrincipals",
+    mutates: false,
+    permission: "creel:ListPrincipals",
+    resources: &[ResourceSpec { product: "creel", kind: "principal", ids: IdSource::Param("PrincipalName") }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("EndUserId", Kind::String).len_max(64),

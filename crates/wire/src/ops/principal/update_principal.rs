@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of UpdatePrincipal.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2026-11-24", action: "UpdatePrincipal", mutates: true, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2026-11-24",
+    action: "UpdatePrincipal",
+    mutates: true,
+    permission: "creel:UpdatePrincipal",
+    resources: &[ResourceSpec { product: "creel", kind: "principal", ids: IdSource::Param("PrincipalName") }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("Description", Kind::String).echoed().len_max(500),

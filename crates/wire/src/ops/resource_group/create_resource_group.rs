@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of CreateResourceGroup.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-03-08", action: "CreateResourceGroup", mutates: true, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-03-08",
+    action: "CreateResourceGroup",
+    mutates: true,
+    permission: "eds-user:CreateResourceGroup",
+    resources: &[ResourceSpec { product: "eds-user", kind: "resourcegroup", ids: IdSource::All }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("AgentType", Kind::String).ignored(),

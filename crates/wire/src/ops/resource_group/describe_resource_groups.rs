@@ -7,12 +7,22 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of DescribeResourceGroups.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-03-08", action: "DescribeResourceGroups", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-03-08",
+    action: "DescribeResourceGroups",
+    mutates: false,
+    permission: "eds-user:DescribeResourceGroups",
+    resources: &[ResourceSpec {
+        product: "eds-user",
+        kind: "resourcegroup",
+        ids: IdSource::Param("ResourceGroupIds"),
+    }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("AgentType", Kind::String).refused(),

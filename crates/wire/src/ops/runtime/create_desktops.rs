@@ -7,13 +7,19 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 use crate::secret::Secret;
 
 /// Declaration of CreateDesktops.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2020-09-30", action: "CreateDesktops", mutates: true, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2020-09-30",
+    action: "CreateDesktops",
+    mutates: true,
+    permission: "ecd:CreateDesktops",
+    resources: &[ResourceSpec { product: "ecd", kind: "desktop", ids: IdSource::All }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("Amount", Kind::Integer).min(1).max(300),

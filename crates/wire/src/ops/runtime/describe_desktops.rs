@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of DescribeDesktops.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2020-09-30", action: "DescribeDesktops", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2020-09-30",
+    action: "DescribeDesktops",
+    mutates: false,
+    permission: "ecd:DescribeDesktops",
+    resources: &[ResourceSpec { product: "ecd", kind: "desktop", ids: IdSource::Param("DesktopId") }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("BusinessChannel", Kind::String).ignored(),

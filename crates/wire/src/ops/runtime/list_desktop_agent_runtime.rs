@@ -7,12 +7,21 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of ListDesktopAgentRuntime.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-09-01", action: "ListDesktopAgentRuntime", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-09-01",
+    action: "ListDesktopAgentRuntime",
+    mutates: false,
+    permission: "appstreaming:ListDesktopAgentRuntime",
+    resources: &[
+        ResourceSpec { product: "ecd", kind: "desktop", ids: IdSource::OptionalParam("ResourceIds") },
+        ResourceSpec { product: "ecd", kind: "desktop", ids: IdSource::OptionalParam("DesktopIds") },
+    ],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("AgentImOnlineStatus", Kind::String),

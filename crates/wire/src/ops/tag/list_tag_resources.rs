@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of ListTagResources.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2020-09-30", action: "ListTagResources", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2020-09-30",
+    action: "ListTagResources",
+    mutates: false,
+    permission: "ecd:ListTagResources",
+    resources: &[ResourceSpec { product: "ecd", kind: "desktop", ids: IdSource::Param("ResourceId") }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("MaxResults", Kind::Integer).min(1).max(100),

@@ -7,12 +7,22 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of CreateUsers.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-03-08", action: "CreateUsers", mutates: true, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-03-08",
+    action: "CreateUsers",
+    mutates: true,
+    permission: "eds-user:CreateUsers",
+    resources: &[ResourceSpec {
+        product: "eds-user",
+        kind: "enduser",
+        ids: IdSource::Field("Users", "EndUserId"),
+    }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("AutoLockTime", Kind::String),

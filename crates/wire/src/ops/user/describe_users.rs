@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of DescribeUsers.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-03-08", action: "DescribeUsers", mutates: false, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-03-08",
+    action: "DescribeUsers",
+    mutates: false,
+    permission: "eds-user:DescribeUsers",
+    resources: &[ResourceSpec { product: "eds-user", kind: "enduser", ids: IdSource::Param("EndUserIds") }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("BizType", Kind::String).ignored(),

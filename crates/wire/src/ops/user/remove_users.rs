@@ -7,12 +7,18 @@
 use serde::Serialize;
 
 use crate::error::ApiError;
-use crate::ops::{Fields, Kind, OpSpec, ParamSpec};
+use crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};
 use crate::params::Params;
 
 /// Declaration of RemoveUsers.
-pub const SPEC: OpSpec =
-    OpSpec { version: "2021-03-08", action: "RemoveUsers", mutates: true, params: PARAMS };
+pub const SPEC: OpSpec = OpSpec {
+    version: "2021-03-08",
+    action: "RemoveUsers",
+    mutates: true,
+    permission: "eds-user:RemoveUsers",
+    resources: &[ResourceSpec { product: "eds-user", kind: "enduser", ids: IdSource::Param("Users") }],
+    params: PARAMS,
+};
 
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("BusinessChannel", Kind::String).ignored(),
