@@ -1,6 +1,7 @@
 """Principals of an account, and their access keys."""
 
 from driver import Tenant, happy
+from test_user import user
 
 
 @happy("CreatePrincipal")
@@ -77,8 +78,14 @@ def test_principals_are_found(tenant):
     one, other = principal(tenant), principal(tenant)
     names = lambda answer: [found["PrincipalName"] for found in answer["Principals"]]  # noqa: E731
     tenant.filters("ListPrincipals", {"MaxResults": 100}, names, one, {"PrincipalName": (one, other)})
-    with tenant.claim("ListPrincipals", "EndUserId"):
+    with tenant.claim("ListPrincipals", "EndUserId"), tenant.claim("CreatePrincipal", "EndUserId"):
+        person = user(tenant)
+        made = tenant.call("CreatePrincipal", create(tenant), EndUserId=person)["Principal"]
+        assert (made["PrincipalType"], made["EndUserId"]) == ("EndUser", person)
+        assert tenant.call("ListPrincipals", EndUserId=person)["Principals"] == [made]
+        assert tenant.call("UpdatePrincipal", PrincipalName=made["PrincipalName"], Description="x")["Principal"]["EndUserId"] == person
         assert tenant.call("ListPrincipals", EndUserId="nobody")["Principals"] == []
+        tenant.refused("CreatePrincipal", "InvalidEndUserId.NotFound", create(tenant), EndUserId="nobody")
     tenant.pages_by_token("ListPrincipals", {}, "Principals")
 
 

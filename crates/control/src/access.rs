@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::audit::{Decision, Event, Outcome};
+use crate::entitlement::Entitled;
 use crate::store::{StoreError, Tx};
 
 /// Most characters of a user agent that are kept.
@@ -49,6 +50,25 @@ impl Origin {
     }
 }
 
+/// Which rows a caller sees: those of its account, for an end user only those of runtimes that it is entitled to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    pub account_id: AccountId,
+    pub end_user: Option<EndUserId>,
+}
+
+impl Scope {
+    /// Everything of an account.
+    pub fn account(account_id: AccountId) -> Self {
+        Self { account_id, end_user: None }
+    }
+
+    /// The end user that the scope is narrowed to, as it stands at a moment.
+    pub fn entitled(&self, now_ms: i64) -> Option<Entitled> {
+        self.end_user.clone().map(|end_user| Entitled { end_user, now_ms })
+    }
+}
+
 /// An authenticated caller and the request it makes.
 #[derive(Debug, Clone)]
 pub struct Actor {
@@ -81,6 +101,11 @@ pub enum AccessError {
 }
 
 impl Actor {
+    /// What it sees.
+    pub fn scope(&self) -> Scope {
+        Scope { account_id: self.account_id.clone(), end_user: self.end_user.clone() }
+    }
+
     /// How the actor is named in the audit log.
     pub fn name(&self) -> &str {
         match &self.principal {

@@ -12,6 +12,7 @@ pub mod channel;
 pub mod clock;
 pub mod command;
 pub mod driver;
+pub mod entitlement;
 pub mod guest;
 pub mod id_gen;
 pub mod ledger;

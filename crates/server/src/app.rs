@@ -7,6 +7,7 @@ use creel_control::audit::{AuditLog, Refusals};
 use creel_control::channel::Channels;
 use creel_control::clock::Clock;
 use creel_control::command::Commands;
+use creel_control::entitlement::Entitlements;
 use creel_control::id_gen::IdGen;
 use creel_control::ledger::Credits;
 use creel_control::message::Messages;
@@ -54,6 +55,7 @@ pub(crate) struct Services {
     pub(crate) channels: Channels,
     pub(crate) credits: Credits,
     pub(crate) users: Users,
+    pub(crate) entitlements: Entitlements,
     pub(crate) metrics: Metrics,
     /// Nonces of requests seen by this process.
     pub(crate) nonces: Nonces,

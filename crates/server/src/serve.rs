@@ -14,6 +14,7 @@ use creel_control::audit::{AuditLog, Refusals};
 use creel_control::channel::Channels;
 use creel_control::clock::Clock;
 use creel_control::driver::DriverError;
+use creel_control::entitlement::Entitlements;
 use creel_control::id_gen::IdGen;
 use creel_control::ledger::{Credits, LedgerError};
 use creel_control::message::Messages;
@@ -129,6 +130,7 @@ impl Server {
             tags: creel_control::tag::Tags::new(store.clone()),
             commands: creel_control::command::Commands::new(store.clone(), ids.clone()),
             users: Users::new(store.clone()),
+            entitlements: Entitlements::new(store.clone()),
             messages: Messages::new(store.clone(), ids.clone(), runtimes.clone()),
             runtimes,
             models,

@@ -211,6 +211,8 @@ pub struct Pack {
 /// Why the ledger or a change of credits failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
+    #[error("end users see the credits of their agents only")]
+    NotOfEndUsers,
     #[error(
         "another process owns the ledger (its lease ends at {until_ms} ms): stop it, or give this one other roles"
     )]

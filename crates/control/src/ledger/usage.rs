@@ -6,6 +6,7 @@ use creel_wire::money::Micros;
 use super::credits::WARN_PERCENT_DEFAULT;
 use super::period::day_start_ms;
 use super::{Credits, Entry, LedgerError, Pack, credits, hour_of, month_of};
+use crate::access::Scope;
 use crate::page::Cursor;
 use crate::store::{AgentRow, EntryFilter};
 
@@ -155,22 +156,30 @@ impl Credits {
         Ok((agents, next))
     }
 
-    /// Usage of these; an agent or pack that is not the account's is an error.
-    pub async fn usage(
-        &self,
-        account_id: &AccountId,
-        subjects: Vec<Subject>,
-    ) -> Result<Vec<UsageInfo>, LedgerError> {
+    /// Usage of these; an agent or pack that the scope does not have is an error.
+    pub async fn usage(&self, scope: &Scope, subjects: Vec<Subject>) -> Result<Vec<UsageInfo>, LedgerError> {
         let now_ms = self.store.clock().now_ms();
+        let account_id = &scope.account_id;
+        let entitled = scope.entitled(now_ms);
         let mut infos = Vec::with_capacity(subjects.len());
         for subject in subjects {
             infos.push(match subject {
+                Subject::Account | Subject::Pack(_) if entitled.is_some() => {
+                    return Err(LedgerError::NotOfEndUsers);
+                }
                 Subject::Account => self.account_usage(account_id, now_ms).await?,
                 Subject::Pack(id) => {
                     let pack = self.store.find_pack(account_id, &id).await?;
                     self.pack_usage(pack.ok_or(LedgerError::PackNotFound(id))?, now_ms).await?
                 }
-                Subject::Agent(id) => self.agent_usage(account_id, id, now_ms).await?,
+                Subject::Agent(id) => {
+                    if let Some(to) = &entitled
+                        && !self.store.is_entitled(account_id, &id, to).await?
+                    {
+                        return Err(LedgerError::RuntimeNotFound(id));
+                    }
+                    self.agent_usage(account_id, id, now_ms).await?
+                }
             });
         }
         Ok(infos)
@@ -182,11 +191,9 @@ impl Credits {
     }
 
     /// A page of entries and the sum of all that the query selects. Ids that name no runtime select nothing.
-    pub async fn list_entries(
-        &self,
-        account_id: &AccountId,
-        query: EntriesQuery,
-    ) -> Result<EntriesPage, LedgerError> {
+    pub async fn list_entries(&self, scope: &Scope, query: EntriesQuery) -> Result<EntriesPage, LedgerError> {
+        let account_id = &scope.account_id;
+        let entitled = scope.entitled(self.store.clock().now_ms());
         let runtime_ids = match query.runtime_ids.as_slice() {
             [] => Vec::new(),
             named => self.store.runtimes_named(account_id, named).await?,
@@ -199,6 +206,7 @@ impl Credits {
             runtime_ids: &runtime_ids,
             from_ms: query.from_ms,
             until_ms: query.until_ms,
+            entitled: entitled.as_ref(),
         };
         let total = self.store.sum_entries(&filter).await?;
         let mut entries =

@@ -2,14 +2,14 @@
 //! restart of the server nor a broken link loses one.
 
 use creel_wire::guest::InvocationOutcome;
-use creel_wire::id::{AccountId, InvocationId, RuntimeId};
+use creel_wire::id::{AccountId, EndUserId, InvocationId, RuntimeId};
 
-use crate::access::{AccessError, Actor};
+use crate::access::{AccessError, Actor, Scope};
 use crate::command::{self, RunEnd, RunFailure};
 use crate::id_gen::IdGen;
 use crate::page::{Cursor, Page};
 use crate::runtime::{RuntimeError, Runtimes, SandboxStatus};
-use crate::store::{Store, StoreError, Topic};
+use crate::store::{InvocationFilter, Store, StoreError, Topic};
 
 /// How long an agent has for its answer, in milliseconds: a first turn takes up to half a minute, tools far longer.
 pub const ANSWER_MS_MAX: i64 = 10 * 60_000;
@@ -52,6 +52,9 @@ pub struct Invocation {
     pub id: InvocationId,
     pub account_id: AccountId,
     pub runtime_id: RuntimeId,
+    /// Who sent it; `None` for an administrator.
+    pub end_user: Option<EndUserId>,
+    /// As the sender names the conversation; each end user has its own.
     pub session_key: String,
     pub message: String,
     pub status: InvocationStatus,
@@ -100,7 +103,7 @@ impl Messages {
         session_key: String,
         message: String,
     ) -> Result<InvocationId, MessageError> {
-        let view = self.runtimes.get(&actor.account_id, runtime_id).await.map_err(MessageError::Runtime)?;
+        let view = self.runtimes.get(&actor.scope(), runtime_id).await.map_err(MessageError::Runtime)?;
         if !matches!(view.runtime.sandbox, SandboxStatus::Running | SandboxStatus::Starting) {
             let status = view.runtime.sandbox.as_str();
             return Err(MessageError::NotRunning { id: view.runtime.id, status });
@@ -110,6 +113,7 @@ impl Messages {
             id: self.ids.invocation(),
             account_id: actor.account_id.clone(),
             runtime_id: view.runtime.id,
+            end_user: actor.end_user.clone(),
             session_key,
             message,
             status: InvocationStatus::Pending,
@@ -136,10 +140,10 @@ impl Messages {
             .await
     }
 
-    /// Messages of an account, newest first: by id, of one runtime, or all.
+    /// Messages, newest first: by id, of one runtime, or all that the scope has. An end user sees its own.
     pub async fn list(
         &self,
-        account_id: &AccountId,
+        scope: &Scope,
         ids: &[String],
         runtime_id: Option<&str>,
         after: Option<Cursor>,
@@ -148,14 +152,18 @@ impl Messages {
         let runtime_id = match runtime_id {
             None => None,
             Some(id) => {
-                let view = self.runtimes.get(account_id, id).await.map_err(MessageError::Runtime)?;
+                let view = self.runtimes.get(scope, id).await.map_err(MessageError::Runtime)?;
                 Some(view.runtime.id)
             }
         };
-        let mut items = self
-            .store
-            .list_invocations(account_id, ids, runtime_id.as_ref(), after.as_ref(), limit + 1)
-            .await?;
+        let entitled = scope.entitled(self.store.clock().now_ms());
+        let filter = InvocationFilter {
+            account_id: &scope.account_id,
+            ids,
+            runtime_id: runtime_id.as_ref(),
+            entitled: entitled.as_ref(),
+        };
+        let mut items = self.store.list_invocations(&filter, after.as_ref(), limit + 1).await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = items.len() > limit;
         items.truncate(limit);

@@ -23,6 +23,7 @@ use crate::page::{Cursor, Page};
 use crate::policy::DocumentError;
 use crate::runtime::text_enum;
 use crate::store::{Store, StoreError};
+use crate::user;
 pub use caller::{Known, Refusal};
 pub use last_used::{FLUSH_EVERY, LastUsed};
 pub use policies::{Attachment, PolicyError, PolicyRow};
@@ -94,6 +95,8 @@ pub struct PrincipalFilter {
 pub struct NewPrincipal {
     pub name: String,
     pub description: String,
+    /// The end user that it acts for; `None` for somebody who gets policies.
+    pub end_user: Option<String>,
 }
 
 /// What to change; `None` leaves as it is.
@@ -108,6 +111,8 @@ pub struct PrincipalChange {
 pub enum PrincipalError {
     #[error("no principal {0} in this account")]
     NotFound(String),
+    #[error("no end user {0} in this account")]
+    EndUserNotFound(String),
     #[error("a principal named {0} exists")]
     NameTaken(String),
     #[error("a principal's name is 1 to {NAME_CHARS_MAX} letters, digits and . _ -")]
@@ -157,18 +162,22 @@ impl Principals {
         Self { store, ids, accounts, cache: Arc::default(), last_used: Arc::default() }
     }
 
-    /// Makes a user without keys.
+    /// Makes a user, or a principal that acts for an end user, without keys.
     pub async fn create(&self, actor: Actor, new: NewPrincipal) -> Result<Principal, PrincipalError> {
         if !is_name(&new.name) {
             return Err(PrincipalError::BadName);
         }
+        let end_user_id = match new.end_user {
+            None => None,
+            Some(name) => Some(EndUserId::parse(&name).map_err(|_| PrincipalError::EndUserNotFound(name))?),
+        };
         let principal = Principal {
             id: self.ids.principal(),
             account_id: actor.account_id.clone(),
-            kind: PrincipalKind::User,
+            kind: if end_user_id.is_some() { PrincipalKind::EndUser } else { PrincipalKind::User },
             name: new.name,
             description: new.description,
-            end_user_id: None,
+            end_user_id,
             active: true,
             created_at_ms: self.store.clock().now_ms(),
         };
@@ -181,6 +190,12 @@ impl Principals {
                     actor.audit(tx, &[&audited(&principal.name)], principal.created_at_ms).await?;
                     if tx.count_principals(&principal.account_id).await? >= PRINCIPALS_MAX {
                         return Err(PrincipalError::TooMany);
+                    }
+                    if let Some(end_user) = &principal.end_user_id {
+                        let named = [end_user.to_string()];
+                        user::lock_named(tx, &principal.account_id, &named)
+                            .await?
+                            .map_err(PrincipalError::EndUserNotFound)?;
                     }
                     match tx.insert_principal(&principal).await {
                         Err(StoreError::Unique(_)) => {

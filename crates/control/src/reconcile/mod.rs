@@ -14,6 +14,7 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::catalog;
 use crate::driver::{Driver, DriverError, Limits, SandboxSpec, SandboxState};
+use crate::entitlement;
 use crate::runtime::Runtime;
 use crate::store::{Store, StoreError, Topic};
 use crate::tasks::Tasks;
@@ -21,8 +22,11 @@ pub use plan::{Look, Step, plan};
 
 /// Passes at the same time; each may wait for a process to start or stop.
 const PASSES_MAX: usize = 8;
-/// How long a pass may take before another controller may try the same runtime, in milliseconds.
-const LEASE_MS: i64 = 120_000;
+/// How long after a controller's last sign of life another one may try the same runtime, in milliseconds. Short, for
+/// it is what a runtime waits after a crash in the middle of its pass.
+const LEASE_MS: i64 = 10_000;
+/// A pass that takes longer says so at this pace.
+const RENEW_EVERY: Duration = Duration::from_secs(3);
 /// How often sandboxes that this host runs are looked at, to bring back one that died.
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// How often everything is looked at again, for hints that were lost.
@@ -105,7 +109,7 @@ impl Reconciler {
 
     async fn pass(&self, claim: crate::store::Claim) {
         let id = claim.runtime_id.clone();
-        let outcome = self.reconcile(&id).await;
+        let outcome = self.reconcile_and_renew(&claim).await;
         let now_ms = self.store.clock().now_ms();
         let due_at_ms = match &outcome {
             Ok(Next::Done) => None,
@@ -131,8 +135,34 @@ impl Reconciler {
         }
     }
 
-    /// One pass over one runtime.
+    /// One pass, its claim kept for as long as it takes.
+    async fn reconcile_and_renew(&self, claim: &crate::store::Claim) -> Result<Next, ReconcileError> {
+        let mut pass = std::pin::pin!(self.reconcile(&claim.runtime_id));
+        loop {
+            match tokio::time::timeout(RENEW_EVERY, &mut pass).await {
+                Ok(outcome) => return outcome,
+                Err(_elapsed) => {
+                    let (claim, until_ms) = (claim.clone(), self.store.clock().now_ms() + LEASE_MS);
+                    let renewed: Result<(), StoreError> = self
+                        .store
+                        .write(move |tx| Box::pin(async move { tx.renew_claim(&claim, until_ms).await }))
+                        .await;
+                    if let Err(error) = renewed {
+                        tracing::warn!(error = %error, "keeping the claim of a reconcile pass failed");
+                    }
+                }
+            }
+        }
+    }
+
+    /// One pass over one runtime. Its new users do not wait for its sandbox.
     async fn reconcile(&self, id: &RuntimeId) -> Result<Next, ReconcileError> {
+        if self.store.has_assignment(id).await? {
+            let id = id.clone();
+            let placed: Result<(), StoreError> =
+                self.store.write(move |tx| Box::pin(async move { entitlement::place(tx, &id).await })).await;
+            placed?;
+        }
         let Some(runtime) = self.store.find_runtime(id).await? else { return Ok(Next::Done) };
         let guest = self.store.find_guest(id).await?;
         let now_ms = self.store.clock().now_ms();

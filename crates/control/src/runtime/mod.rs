@@ -18,7 +18,7 @@ use power::power_after;
 pub use power::{Management, PowerChange};
 pub use view::{Observed, RuntimeFilter, RuntimeView};
 
-use crate::access::{AccessError, Actor};
+use crate::access::{AccessError, Actor, Scope};
 use crate::command::end_open_runs;
 use crate::id_gen::IdGen;
 use crate::page::{Cursor, Page, PageNumber};
@@ -200,11 +200,12 @@ impl Runtimes {
     /// One page by number, newest first, and how many match.
     pub async fn list(
         &self,
-        account_id: &AccountId,
-        filter: &RuntimeFilter,
+        scope: &Scope,
+        filter: RuntimeFilter,
         page: PageNumber,
     ) -> Result<(Vec<RuntimeView>, i64), RuntimeError> {
         let now_ms = self.store.clock().now_ms();
+        let (account_id, filter) = (&scope.account_id, &seen(scope, filter, now_ms));
         let items =
             self.store.list_runtimes(account_id, filter, None, page.offset(), page.size, now_ms).await?;
         let total = self.store.count_runtimes(account_id, filter, now_ms).await?;
@@ -214,12 +215,13 @@ impl Runtimes {
     /// One page by cursor, newest first, and how many match.
     pub async fn list_after(
         &self,
-        account_id: &AccountId,
-        filter: &RuntimeFilter,
+        scope: &Scope,
+        filter: RuntimeFilter,
         after: Option<Cursor>,
         limit: i64,
     ) -> Result<Page<RuntimeView>, RuntimeError> {
         let now_ms = self.store.clock().now_ms();
+        let (account_id, filter) = (&scope.account_id, &seen(scope, filter, now_ms));
         let mut items =
             self.store.list_runtimes(account_id, filter, after.as_ref(), 0, limit + 1, now_ms).await?;
         let total = self.store.count_runtimes(account_id, filter, now_ms).await?;
@@ -233,10 +235,10 @@ impl Runtimes {
         Ok(Page { items, total, next })
     }
 
-    /// The runtime that an `ecd-…` or `jvs-…` id names in this account.
-    pub async fn get(&self, account_id: &AccountId, id: &str) -> Result<RuntimeView, RuntimeError> {
+    /// The runtime that an `ecd-…` or `jvs-…` id names, if the scope has it.
+    pub async fn get(&self, scope: &Scope, id: &str) -> Result<RuntimeView, RuntimeError> {
         let filter = RuntimeFilter { ids: vec![id.to_owned()], ..RuntimeFilter::default() };
-        let page = self.list_after(account_id, &filter, None, 1).await?;
+        let page = self.list_after(scope, filter, None, 1).await?;
         page.items.into_iter().next().ok_or_else(|| RuntimeError::NotFound(id.to_owned()))
     }
 
@@ -310,6 +312,11 @@ impl Runtimes {
             })
             .await
     }
+}
+
+/// The one place where a list is narrowed to what its caller may see.
+fn seen(scope: &Scope, filter: RuntimeFilter, now_ms: i64) -> RuntimeFilter {
+    RuntimeFilter { entitled_to: scope.entitled(now_ms), ..filter }
 }
 
 /// Names the first id that matched no runtime, so that the caller can mend the list.

@@ -19,8 +19,10 @@ pub enum Management {
     Hibernating,
     Hibernated,
     WakingUp,
+    /// Its new users are promised and not in place yet.
+    Assigning,
 }
-text_enum!(Management: NoFlag, Hibernating, Hibernated, WakingUp);
+text_enum!(Management: NoFlag, Hibernating, Hibernated, WakingUp, Assigning);
 
 impl Power {
     /// Whether the sandbox is to run.

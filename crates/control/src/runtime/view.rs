@@ -3,6 +3,7 @@
 use creel_wire::guest::AgentStatus;
 
 use super::{Management, Runtime};
+use crate::entitlement::Entitled;
 
 /// What the guest last reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct RuntimeView {
     pub agent_status: AgentStatus,
     /// Whether a live replica holds the guest's link.
     pub guest_online: bool,
+    /// Whether new users are promised and not in place yet.
+    pub is_assigning: bool,
     pub observed: Option<Observed>,
     pub users: Vec<String>,
     pub tags: Vec<(String, String)>,
@@ -38,6 +41,13 @@ pub struct RuntimeView {
 }
 
 impl RuntimeView {
+    /// What is being done with the runtime; empty where nothing is.
+    pub fn management(&self) -> Vec<Management> {
+        let assigning = self.is_assigning.then_some(Management::Assigning);
+        let power = Some(self.runtime.management()).filter(|flag| *flag != Management::NoFlag);
+        assigning.into_iter().chain(power).collect()
+    }
+
     /// The generation that the guest should confirm.
     pub fn wish_generation(&self) -> i64 {
         super::wish_generation(self.runtime.generation, self.model_group_revision)
@@ -79,6 +89,8 @@ pub struct RuntimeFilter {
     pub charge_type: Option<String>,
     pub os_types: Vec<String>,
     pub tags: Vec<(String, Option<String>)>,
+    /// Only what this end user is entitled to; set by the caller's scope.
+    pub entitled_to: Option<Entitled>,
     /// Set where a filter asks for something that no runtime can have in this version.
     pub nothing: bool,
 }

@@ -1,9 +1,11 @@
 //! Rows of guests, what they report, virtual keys, replicas and invocations.
 
 use creel_wire::guest::{AgentStatus, InvocationRequest, Observation, Receipt};
-use creel_wire::id::{AccountId, InvocationId, RuntimeId};
+use creel_wire::id::{AccountId, EndUserId, InvocationId, RuntimeId};
 
+use super::entitlement::entitled;
 use super::{Row, Store, StoreError, Tx, params};
+use crate::entitlement::Entitled;
 use crate::guest::{GuestRow, WishMark};
 use crate::message::{Invocation, InvocationStatus, Waiting};
 use crate::virtual_key::{Holder, VirtualKeyRow};
@@ -38,6 +40,7 @@ fn invocation(row: &Row) -> Result<Invocation, StoreError> {
         id: row.parse("id")?,
         account_id: row.parse("account_id")?,
         runtime_id: row.parse("runtime_id")?,
+        end_user: row.opt_parse("end_user_id")?,
         session_key: row.text("session_key")?,
         message: row.text("message")?,
         status: InvocationStatus::from_word(&status)
@@ -54,11 +57,27 @@ fn waiting(row: &Row, now_ms: i64) -> Result<Waiting, StoreError> {
     let (request, timeout_ms) = match row.opt_text("content")? {
         Some(script) => (InvocationRequest::Command { script }, row.int("timeout_ms")?),
         None => {
-            let (session, message) = (row.text("session_key")?, row.text("message")?);
+            let message = row.text("message")?;
+            let session = match (row.opt_text("end_user_id")?, row.text("session_key")?) {
+                (None, session) => session,
+                // Users' names have no hyphen, so nobody can name somebody else's conversation.
+                (Some(user), session) => format!("user-{user}-{session}"),
+            };
             (InvocationRequest::Chat { session, message }, row.int("deadline_ms")? - now_ms)
         }
     };
     Ok(Waiting { id: row.parse("id")?, request, timeout_ms: u64::try_from(timeout_ms).unwrap_or(0) })
+}
+
+/// Which messages of an account.
+#[derive(Debug)]
+pub(crate) struct InvocationFilter<'a> {
+    pub(crate) account_id: &'a AccountId,
+    /// Empty: all.
+    pub(crate) ids: &'a [String],
+    pub(crate) runtime_id: Option<&'a RuntimeId>,
+    /// Only what this end user sent to runtimes that it is entitled to.
+    pub(crate) entitled: Option<&'a Entitled>,
 }
 
 impl Store {
@@ -128,7 +147,7 @@ impl Store {
         let rows = self
             .db()
             .fetch_all(
-                "SELECT i.id, i.session_key, i.message, i.deadline_ms, c.content, c.timeout_ms
+                "SELECT i.id, i.end_user_id, i.session_key, i.message, i.deadline_ms, c.content, c.timeout_ms
                  FROM invocation i LEFT JOIN command c ON c.id = i.command_id
                  WHERE i.runtime_id = $1 AND i.status IN ('Pending', $2)
                    AND (i.first_start_step IS NULL OR NOT EXISTS (
@@ -144,9 +163,7 @@ impl Store {
     /// Invocations of an account by id, or of one runtime by age after a cursor, newest first.
     pub(crate) async fn list_invocations(
         &self,
-        account_id: &AccountId,
-        ids: &[String],
-        runtime_id: Option<&RuntimeId>,
+        filter: &InvocationFilter<'_>,
         after: Option<&crate::page::Cursor>,
         limit: i64,
     ) -> Result<Vec<Invocation>, StoreError> {
@@ -157,6 +174,7 @@ impl Store {
                 "id",
                 "account_id",
                 "runtime_id",
+                "end_user_id",
                 "session_key",
                 "message",
                 "status",
@@ -167,15 +185,22 @@ impl Store {
                 "finished_at_ms",
             ])
             .from("invocation")
-            .and_where(Expr::col("account_id").eq(account_id.as_str()))
+            .and_where(Expr::col("account_id").eq(filter.account_id.as_str()))
             .and_where(Expr::col("command_id").is_null())
             .order_by("created_at_ms", Order::Desc)
             .order_by("id", Order::Desc)
             .limit(limit.unsigned_abs());
-        if !ids.is_empty() {
-            select.and_where(Expr::col("id").is_in(ids.iter().map(String::as_str)));
+        if !filter.ids.is_empty() {
+            select.and_where(Expr::col("id").is_in(filter.ids.iter().map(String::as_str)));
         }
-        if let Some(runtime_id) = runtime_id {
+        if let Some(to) = filter.entitled {
+            select.and_where(Expr::col("end_user_id").eq(to.end_user.as_str())).and_where(entitled(
+                ("invocation", "runtime_id"),
+                filter.account_id,
+                to,
+            ));
+        }
+        if let Some(runtime_id) = filter.runtime_id {
             select.and_where(Expr::col("runtime_id").eq(runtime_id.as_str()));
         }
         if let Some(cursor) = after {
@@ -390,12 +415,13 @@ impl Tx {
 
     pub(crate) async fn insert_invocation(&mut self, invocation: &Invocation) -> Result<(), StoreError> {
         self.execute(
-            "INSERT INTO invocation (id, account_id, runtime_id, session_key, message, status, created_at_ms,
-                 deadline_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO invocation (id, account_id, runtime_id, end_user_id, session_key, message, status,
+                 created_at_ms, deadline_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             params![
                 invocation.id.as_str(),
                 invocation.account_id.as_str(),
                 invocation.runtime_id.as_str(),
+                invocation.end_user.as_ref().map(EndUserId::as_str),
                 &invocation.session_key,
                 &invocation.message,
                 invocation.status.as_str(),

@@ -56,6 +56,16 @@ impl Tx {
             .collect()
     }
 
+    /// Keeps a claim whose pass takes long.
+    pub(crate) async fn renew_claim(&mut self, claim: &Claim, until_ms: i64) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE reconcile_queue SET lease_until_ms = $2 WHERE runtime_id = $1 AND lease_until_ms > 0",
+            params![claim.runtime_id.as_str(), until_ms],
+        )
+        .await?;
+        Ok(())
+    }
+
     /// Ends a claim: forgets the runtime if nobody woke it meanwhile, else leaves it due.
     pub(crate) async fn finish_claim(&mut self, claim: &Claim) -> Result<(), StoreError> {
         self.execute(

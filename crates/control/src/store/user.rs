@@ -165,8 +165,8 @@ impl Tx {
         self.select(&select).await?.iter().map(|row| row.parse("end_user_id")).collect()
     }
 
-    /// Removes a user, and what it is entitled to or promised; false if there is none. The user goes first: that waits
-    /// for transactions that are about to entitle it.
+    /// Removes a user, what it is entitled to or promised, and who acts for it; false if there is none. The user goes
+    /// first: that waits for transactions that are about to entitle it.
     pub(crate) async fn delete_user(
         &mut self,
         account_id: &AccountId,
@@ -182,6 +182,11 @@ impl Tx {
             "DELETE FROM runtime_assignment_user WHERE account_id = $1 AND end_user_id = $2",
         ] {
             self.execute(sql, named()).await?;
+        }
+        let acting =
+            "SELECT id FROM principal WHERE account_id = $1 AND end_user_id = $2 ORDER BY id LIMIT 10000";
+        for row in self.fetch_all(acting, named()).await? {
+            self.delete_principal(&row.parse("id")?).await?;
         }
         Ok(true)
     }

@@ -182,8 +182,9 @@ impl Users {
         Ok(self.store.list_users(account_id, filter, after, limit, now_ms).await?)
     }
 
-    /// Removes users, each on its own, and with each what it is entitled to; one outcome for each, in the order given. A
-    /// later user of the same name is another one and inherits nothing.
+    /// Removes users, each on its own, and with each what it is entitled to and the principals that act for it, whose
+    /// keys are refused within a second; one outcome for each, in the order given. A later user of the same name is
+    /// another one and inherits nothing.
     pub async fn remove(
         &self,
         actor: Actor,

@@ -116,14 +116,14 @@ both_databases! {
         let receipt = Receipt { desired: 1_000_000_000, observed: 1_000_000_000, error: None };
         guests.receive(&guest, receipt, Some("mt-1@1".to_owned())).await.unwrap();
 
-        let view = runtimes.get(&guest.account_id, id.as_str()).await.unwrap();
+        let view = runtimes.get(&crate::runtime::whole(&guest.account_id), id.as_str()).await.unwrap();
         assert_eq!((view.agent_status, view.guest_online), (AgentStatus::Running, true));
         assert!(view.is_applied());
         assert_eq!(view.runtime.sandbox, SandboxStatus::Pending);
         assert_eq!(view.observed.unwrap().applied_models, "mt-1@1");
 
         t.clock.advance(jiff::SignedDuration::from_secs(16));
-        let view = runtimes.get(&guest.account_id, id.as_str()).await.unwrap();
+        let view = runtimes.get(&crate::runtime::whole(&guest.account_id), id.as_str()).await.unwrap();
         assert_eq!((view.agent_status, view.guest_online), (AgentStatus::Unavailable, false));
     }
 }

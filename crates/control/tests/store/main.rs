@@ -16,5 +16,6 @@ mod migration;
 mod model;
 mod model_change;
 mod model_effective;
+mod reconcile;
 mod runtime;
 mod transactions;

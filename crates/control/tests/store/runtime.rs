@@ -1,4 +1,4 @@
-use creel_control::access::{AccessError, Actor, Origin, Principal};
+use creel_control::access::{AccessError, Actor, Origin, Principal, Scope};
 use creel_control::account::Accounts;
 use creel_control::office_site::{OfficeSiteAttributes, OfficeSites};
 use creel_control::page::PageNumber;
@@ -34,6 +34,11 @@ pub(super) fn actor(t: &TestStore, account: &AccountId, action: &'static str, to
     }
 }
 
+/// Everything of an account.
+pub(super) fn whole(account: &AccountId) -> Scope {
+    Scope::account(account.clone())
+}
+
 /// End users of an account.
 pub(super) async fn end_users(t: &TestStore, account: &AccountId, names: &[String]) {
     let users = names.iter().map(|name| NewUser { id: name.clone(), ..NewUser::default() }).collect();
@@ -65,26 +70,33 @@ async fn world(t: &TestStore) -> World {
     World { account, runtimes: Runtimes::new(t.store.clone(), t.ids.clone()), site }
 }
 
+/// One OpenClaw in an office site.
+pub(super) fn one_agent(site: &str) -> CreateRuntimes {
+    CreateRuntimes {
+        region_id: "cn-hangzhou".to_owned(),
+        office_site_id: site.to_owned(),
+        batches: vec![RuntimeBatch {
+            image_id: Some("imgc-0ae8jvkn4tzatayay".to_owned()),
+            desktop_type: Some("cloud.space.4c.8g".to_owned()),
+            amount: 1,
+            name: Some("agent".to_owned()),
+            ..RuntimeBatch::default()
+        }],
+        charge_type: "PostPaid".to_owned(),
+        ..CreateRuntimes::default()
+    }
+}
+
 impl World {
     fn request(&self, amount: i64) -> CreateRuntimes {
-        CreateRuntimes {
-            region_id: "cn-hangzhou".to_owned(),
-            office_site_id: self.site.clone(),
-            batches: vec![RuntimeBatch {
-                image_id: Some("imgc-0ae8jvkn4tzatayay".to_owned()),
-                desktop_type: Some("cloud.space.4c.8g".to_owned()),
-                amount,
-                name: Some("agent".to_owned()),
-                ..RuntimeBatch::default()
-            }],
-            charge_type: "PostPaid".to_owned(),
-            ..CreateRuntimes::default()
-        }
+        let mut request = one_agent(&self.site);
+        request.batches[0].amount = amount;
+        request
     }
 
     async fn names(&self, filter: &RuntimeFilter) -> Vec<String> {
         let page = PageNumber { number: 1, size: 100 };
-        let (views, total) = self.runtimes.list(&self.account, filter, page).await.unwrap();
+        let (views, total) = self.runtimes.list(&whole(&self.account), filter.clone(), page).await.unwrap();
         assert_eq!(i64::try_from(views.len()).unwrap(), total, "the count uses the same filters");
         let mut names: Vec<String> = views.into_iter().map(|view| view.runtime.name).collect();
         names.sort();
@@ -100,7 +112,7 @@ both_databases! {
         let mut seen = Vec::new();
         let mut after = None;
         loop {
-            let page = w.runtimes.list_after(&w.account, &RuntimeFilter::default(), after, 70).await.unwrap();
+            let page = w.runtimes.list_after(&whole(&w.account), RuntimeFilter::default(), after, 70).await.unwrap();
             assert_eq!(page.total, 300);
             seen.extend(page.items.into_iter().map(|view| view.runtime.id));
             after = page.next;
@@ -111,7 +123,7 @@ both_databases! {
         seen.sort();
         assert_eq!(seen, sorted);
         let (last, _) = w.runtimes.list(
-            &w.account, &RuntimeFilter::default(), PageNumber { number: 15, size: 20 },
+            &whole(&w.account), RuntimeFilter::default(), PageNumber { number: 15, size: 20 },
         ).await.unwrap();
         assert_eq!(last.len(), 20);
     }
@@ -213,7 +225,7 @@ both_databases! {
 
         let text = |s: &str| vec![s.to_owned()];
         let all = RuntimeFilter::default;
-        let outer = w.runtimes.get(&w.account, jvs_id.as_str()).await.unwrap().runtime.jvs_id.unwrap().to_string();
+        let outer = w.runtimes.get(&whole(&w.account), jvs_id.as_str()).await.unwrap().runtime.jvs_id.unwrap().to_string();
         let cases = [
             (RuntimeFilter { ids: vec![outer], ..all() }, vec!["jvs"]),
             (RuntimeFilter { ids: vec![jvs_id.to_string()], ..all() }, vec!["jvs"]),
@@ -250,13 +262,13 @@ both_databases! {
         let made = w.runtimes.create(actor(&t, &w.account, "CreateDesktops", None), w.request(1)).await.unwrap();
         let id = made[0].to_string();
         let stranger = AccountId::parse("1999").unwrap();
-        assert!(matches!(w.runtimes.get(&stranger, &id).await, Err(RuntimeError::NotFound(_))));
+        assert!(matches!(w.runtimes.get(&whole(&stranger), &id).await, Err(RuntimeError::NotFound(_))));
         let stopped = w.runtimes
             .set_power(actor(&t, &stranger, "StopDesktops", None), vec![id.clone()], PowerChange::Stop).await;
         assert!(matches!(stopped, Err(RuntimeError::NotFound(_))));
         let deleted = w.runtimes.delete(actor(&t, &stranger, "DeleteDesktops", None), vec![id.clone()]).await;
         assert!(matches!(deleted, Err(RuntimeError::NotFound(_))));
-        assert_eq!(w.runtimes.get(&w.account, &id).await.unwrap().runtime.deleted_at_ms, None);
+        assert_eq!(w.runtimes.get(&whole(&w.account), &id).await.unwrap().runtime.deleted_at_ms, None);
     }
 
     async fn one_unknown_id_leaves_all_as_they_were(t) {
@@ -280,7 +292,7 @@ both_databases! {
                 let found = w.names(&RuntimeFilter { management: Some(flag), ..RuntimeFilter::default() }).await;
                 assert_eq!(found.len(), usize::from(flag == wanted), "{flag:?} while {wanted:?}");
             }
-            assert_eq!(w.runtimes.get(&w.account, &id).await.unwrap().runtime.management(), wanted);
+            assert_eq!(w.runtimes.get(&whole(&w.account), &id).await.unwrap().runtime.management(), wanted);
         };
         let refused = |result| matches!(result, Err(RuntimeError::WrongStatus { .. }));
         let record = async |sandbox: &'static str| {
@@ -331,7 +343,7 @@ both_databases! {
 
 async fn until(w: &World, id: &str, status: SandboxStatus) {
     for _ in 0..200 {
-        if w.runtimes.get(&w.account, id).await.unwrap().runtime.sandbox == status {
+        if w.runtimes.get(&whole(&w.account), id).await.unwrap().runtime.sandbox == status {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(25)).await;

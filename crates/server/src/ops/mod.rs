@@ -35,6 +35,7 @@ mod catalog;
 mod channel;
 mod command;
 mod credit;
+mod entitlement;
 mod ledger;
 mod message;
 mod model;
@@ -103,6 +104,9 @@ operations! {
     credit::describe_credit_package_agents,
     credit::describe_credit_usage_info,
     credit::set_agent_credit_quota,
+    entitlement::batch_modify_entitlement,
+    entitlement::modify_entitlement,
+    entitlement::modify_user_entitlement,
     ledger::describe_ledger_entries,
     message::describe_agent_messages,
     message::describe_agent_receipts,

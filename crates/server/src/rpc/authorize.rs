@@ -85,7 +85,7 @@ async fn use_inner_ids(app: &App, actor: &Actor, ids: &mut [String]) -> Result<(
     }
     let limit = i64::try_from(outer.len()).unwrap_or(i64::MAX);
     let filter = RuntimeFilter { ids: outer, ..RuntimeFilter::default() };
-    let found = app.runtimes.list_after(&actor.account_id, &filter, None, limit).await;
+    let found = app.runtimes.list_after(&actor.scope(), filter, None, limit).await;
     let found = found.map_err(ops::runtime::api_error)?;
     for view in found.items {
         let Some(jvs_id) = &view.runtime.jvs_id else { continue };

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::harness::{Answer, KEY_ID, SECRET, TestApp};
 
 const ECD: &str = "2020-09-30";
+const OURS: &str = "2026-11-24";
 
 /// Parameters of a call.
 pub(crate) type Params<'a> = &'a [(&'a str, &'a str)];
@@ -29,6 +30,18 @@ impl<'a> Caller<'a> {
         let account = app.server.accounts().create("stranger").await.unwrap();
         let key = app.server.accounts().create_key(&account.id).await.unwrap();
         Self { app, key_id: key.id.to_string(), secret: key.secret.expose().to_owned() }
+    }
+
+    /// Who acts for an end user of the root account, which must exist.
+    pub(crate) async fn end_user(app: &'a TestApp, name: &str) -> Self {
+        let root = Self::root(app);
+        let made =
+            root.call((OURS, "CreatePrincipal"), &[("PrincipalName", name), ("EndUserId", name)]).await;
+        made.assert_ok();
+        let key = root.call((OURS, "CreateAccessKey"), &[("PrincipalName", name)]).await;
+        key.assert_ok();
+        let field = |field: &str| text(&key.body["AccessKey"][field]);
+        Self { app, key_id: field("AccessKeyId"), secret: field("AccessKeySecret") }
     }
 
     /// Calls an operation with its parameters in the body.

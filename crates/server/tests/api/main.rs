@@ -19,6 +19,7 @@ mod connections;
 mod create_desktops;
 mod credit;
 mod desktops;
+mod entitlement;
 mod first_start;
 mod harness;
 mod limits;

@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod channel;
 pub mod command;
 pub mod credit;
+pub mod entitlement;
 pub mod ledger;
 pub mod message;
 pub mod model;
@@ -44,6 +45,9 @@ pub const ALL: &[&OpSpec] = &[
     &credit::describe_credit_package_agents::SPEC,
     &credit::describe_credit_usage_info::SPEC,
     &credit::set_agent_credit_quota::SPEC,
+    &entitlement::batch_modify_entitlement::SPEC,
+    &entitlement::modify_entitlement::SPEC,
+    &entitlement::modify_user_entitlement::SPEC,
     &ledger::describe_ledger_entries::SPEC,
     &message::describe_agent_messages::SPEC,
     &message::describe_agent_receipts::SPEC,

@@ -4,9 +4,11 @@ use creel_wire::id::{AccountId, RuntimeId};
 use creel_wire::money::Micros;
 use sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
 
+use super::super::entitlement::entitled;
 use super::super::{Row, Store, StoreError, params};
 use super::credit::{AgentName, agent_name};
 use super::rows::{COLUMNS, columns, entry};
+use crate::entitlement::Entitled;
 use crate::ledger::{Difference, Entry};
 use crate::page::Cursor;
 
@@ -31,6 +33,8 @@ pub(crate) struct EntryFilter<'a> {
     pub(crate) from_ms: Option<i64>,
     /// Exclusive.
     pub(crate) until_ms: Option<i64>,
+    /// Only of runtimes that this end user is entitled to.
+    pub(crate) entitled: Option<&'a Entitled>,
 }
 
 fn matching(filter: &EntryFilter<'_>) -> SelectStatement {
@@ -38,6 +42,9 @@ fn matching(filter: &EntryFilter<'_>) -> SelectStatement {
     select.from("ledger_entry").and_where(Expr::col("account_id").eq(filter.account_id.as_str()));
     if !filter.runtime_ids.is_empty() {
         select.and_where(Expr::col("runtime_id").is_in(filter.runtime_ids.iter().map(RuntimeId::as_str)));
+    }
+    if let Some(to) = filter.entitled {
+        select.and_where(entitled(("ledger_entry", "runtime_id"), filter.account_id, to));
     }
     if let Some(from_ms) = filter.from_ms {
         select.and_where(Expr::col("created_at_ms").gte(from_ms));

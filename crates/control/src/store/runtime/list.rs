@@ -9,6 +9,7 @@ use sea_query::{CaseStatement, Cond, Expr, ExprTrait, JoinType, Order, Query, Se
 use super::{COLUMNS, runtime};
 use crate::page::Cursor;
 use crate::runtime::{Observed, RuntimeFilter, RuntimeView};
+use crate::store::entitlement::{assigning, entitled};
 use crate::store::{Row, Store, StoreError, params};
 
 /// A condition that no row meets.
@@ -86,6 +87,9 @@ fn conditions(account_id: &AccountId, filter: &RuntimeFilter, live_replicas: &[S
     if !filter.deleted {
         cond = cond.add(Expr::col(("r", "deleted_at_ms")).is_null());
     }
+    if let Some(to) = &filter.entitled_to {
+        cond = cond.add(entitled(("r", "id"), account_id, to));
+    }
     if filter.nothing {
         cond = cond.add(never());
     }
@@ -137,7 +141,7 @@ fn link_conditions(mut cond: Cond, filter: &RuntimeFilter) -> Cond {
         cond = cond.add(if has_user { exists } else { exists.not() });
     }
     if let Some(management) = filter.management {
-        cond = cond.add(super::management_is("r", management));
+        cond = cond.add(super::management_is(management));
     }
     if !filter.users.is_empty() {
         cond = cond.add(exists_user(Some(&filter.users)));
@@ -211,6 +215,7 @@ fn page_statement(
     select
         .expr_as(agent_status(live_replicas), "effective_status")
         .expr_as(online, "guest_online")
+        .expr_as(CaseStatement::new().case(assigning(), 1i64).finally(0i64), "assigning")
         .expr_as(Expr::col(("s", "name")), "office_site_name")
         .expr_as(Expr::col(("m", "name")), "model_group_name")
         .expr_as(Expr::col(("m", "revision")), "model_group_revision")
@@ -350,6 +355,7 @@ fn view(row: &Row) -> Result<RuntimeView, StoreError> {
         model_group_revision: row.opt_int("model_group_revision")?.unwrap_or(0),
         agent_status: super::super::guest::agent_status_from_word(&row.text("effective_status")?)?,
         guest_online: row.flag("guest_online")?,
+        is_assigning: row.flag("assigning")?,
         observed,
         users: Vec::new(),
         tags: Vec::new(),

@@ -7,6 +7,7 @@ pub(super) use list::{exists_tag, named};
 use creel_wire::id::{AccountId, JvsId, ModelGroupId, OfficeSiteId, ResourceGroupId, RuntimeId};
 use sea_query::{Expr, ExprTrait, LockType, Order, Query, SimpleExpr};
 
+use super::entitlement::assigning;
 use super::{Row, Store, StoreError, Tx, Value, params};
 use crate::runtime::{Management, Power, Runtime, SandboxStatus, provider_from_word, provider_word};
 
@@ -110,13 +111,16 @@ fn values(runtime: &Runtime) -> Result<Vec<Value>, StoreError> {
     ])
 }
 
-/// Rows of `table` (a name or alias of `runtime`) that show this management flag; the counterpart in SQL of
-/// [`Runtime::management`].
-fn management_is(table: &'static str, wanted: Management) -> SimpleExpr {
-    let power = Expr::col((table, "power"));
-    let stopped = Expr::col((table, "sandbox")).eq(SandboxStatus::Stopped.as_str());
+/// Rows of the runtime `r` that show this management flag; the counterpart in SQL of
+/// [`RuntimeView::management`](crate::runtime::RuntimeView::management).
+fn management_is(wanted: Management) -> SimpleExpr {
+    let power = Expr::col(("r", "power"));
+    let stopped = Expr::col(("r", "sandbox")).eq(SandboxStatus::Stopped.as_str());
     match wanted {
-        Management::NoFlag => power.is_in([Power::Running.as_str(), Power::Stopped.as_str()]),
+        Management::NoFlag => {
+            power.is_in([Power::Running.as_str(), Power::Stopped.as_str()]).and(assigning().not())
+        }
+        Management::Assigning => assigning(),
         Management::Hibernated => power.eq(Power::Hibernated.as_str()).and(stopped),
         Management::Hibernating => power.eq(Power::Hibernated.as_str()).and(stopped.not()),
         Management::WakingUp => power.eq(Power::Waking.as_str()),
@@ -133,6 +137,13 @@ impl Store {
 }
 
 impl Tx {
+    /// As [`Store::find_runtime`].
+    pub(crate) async fn find_runtime(&mut self, id: &RuntimeId) -> Result<Option<Runtime>, StoreError> {
+        let mut select = Query::select();
+        select.columns(COLUMNS).from("runtime").and_where(Expr::col("id").eq(id.as_str()));
+        self.select(&select).await?.first().map(runtime).transpose()
+    }
+
     pub(crate) async fn office_site_exists(
         &mut self,
         account_id: &AccountId,

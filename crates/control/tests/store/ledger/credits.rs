@@ -1,6 +1,7 @@
 //! Quotas, packs, prices, what the API shows, and the check.
 
 use super::*;
+use crate::runtime::whole;
 use creel_control::ledger::{AgentKind, EntriesQuery, Price, Subject, SystemPrice};
 use creel_testkit::both_databases;
 
@@ -53,7 +54,7 @@ both_databases! {
         process.ledger.flush().await;
         let subjects =
             vec![Subject::Account, Subject::Pack(pack.id.to_string()), Subject::Agent("jvs-1".into())];
-        let infos = world.credits.usage(&world.account_id, subjects).await.unwrap();
+        let infos = world.credits.usage(&whole(&world.account_id), subjects).await.unwrap();
         let shown: Vec<_> = infos
             .iter()
             .map(|info| (info.key.as_str(), info.total.unwrap().0, info.used.0, info.remaining().unwrap().0))
@@ -73,7 +74,7 @@ both_databases! {
             assert_eq!((used.len(), used[23], used[22], used[21]), (24, 12, 0, 30));
         }
         for unknown in [Subject::Pack("crp-1".into()), Subject::Agent("ecd-1".into())] {
-            assert!(world.credits.usage(&world.account_id, vec![unknown]).await.is_err());
+            assert!(world.credits.usage(&whole(&world.account_id), vec![unknown]).await.is_err());
         }
     }
 
@@ -89,7 +90,7 @@ both_databases! {
         let mut query = EntriesQuery { runtime_ids: vec!["jvs-1".into()], limit: 2, ..EntriesQuery::default() };
         let mut seen = Vec::new();
         loop {
-            let page = world.credits.list_entries(&world.account_id, query.clone()).await.unwrap();
+            let page = world.credits.list_entries(&whole(&world.account_id), query.clone()).await.unwrap();
             assert_eq!(page.total, Micros(15));
             seen.extend(page.entries.iter().map(|entry| entry.micros.0));
             match page.next {
@@ -100,9 +101,9 @@ both_databases! {
         assert_eq!(seen, [5, 4, 3, 2, 1]);
         let from_ms = Some(t.clock.now_ms() - 1);
         let query = EntriesQuery { from_ms, until_ms: Some(t.clock.now_ms()), limit: 9, ..EntriesQuery::default() };
-        assert_eq!(world.credits.list_entries(&world.account_id, query).await.unwrap().total, Micros(4));
+        assert_eq!(world.credits.list_entries(&whole(&world.account_id), query).await.unwrap().total, Micros(4));
         let query = EntriesQuery { runtime_ids: vec!["ecd-1".into()], limit: 9, ..EntriesQuery::default() };
-        assert_eq!(world.credits.list_entries(&world.account_id, query).await.unwrap().entries, []);
+        assert_eq!(world.credits.list_entries(&whole(&world.account_id), query).await.unwrap().entries, []);
     }
 
     async fn the_newest_price_in_effect_counts(t) {

@@ -12,13 +12,16 @@ const PAGE_ROWS: i64 = 1_000;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Make a user, who may do nothing until it gets a policy
+    /// Make a user, who may do nothing until it gets a policy, or one who acts for an end user
     Create {
         #[command(flatten)]
         which: Which,
         /// What it is for
         #[arg(long, default_value = "")]
         description: String,
+        /// The end user that it acts for: it sees and uses what that person is entitled to, and needs no policy
+        #[arg(long)]
+        end_user: Option<String>,
     },
     /// List an account's principals, oldest first
     List {
@@ -46,9 +49,13 @@ pub(super) struct Which {
 
 pub(super) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Create { which, description } => {
+        Command::Create { which, description, end_user } => {
             let account = admin.account(which.account.as_deref()).await?;
-            let new = NewPrincipal { name: which.name.clone(), description: description.clone() };
+            let new = NewPrincipal {
+                name: which.name.clone(),
+                description: description.clone(),
+                end_user: end_user.clone(),
+            };
             let made = admin.principals.create(admin.actor(&account, "CreatePrincipal"), new).await?;
             print(&json!({"PrincipalId": made.id.as_str(), "PrincipalName": made.name}))?;
         }

@@ -22,7 +22,7 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
         Some("CreditPackage") => ids.into_iter().map(Subject::Pack).collect(),
         Some(_) => ids.into_iter().map(Subject::Agent).collect(),
     };
-    let infos = app.credits.usage(&actor.account_id, subjects).await.map_err(api_error)?;
+    let infos = app.credits.usage(&actor.scope(), subjects).await.map_err(api_error)?;
     Ok(Output { usage_info_list: Some(infos.into_iter().map(shown).collect()) })
 }
 

@@ -16,6 +16,10 @@ pub(crate) fn api_error(error: LedgerError) -> ApiError {
         LedgerError::PackNotFound(id) => {
             ApiError::invalid("InstanceIds", format!("No credit package {id} in this account."))
         }
+        LedgerError::NotOfEndUsers => ApiError::new(
+            ErrorCode::NO_PERMISSION,
+            "An end user sees the credits of agents that are assigned to it: name them, with UsageType Agent.",
+        ),
         LedgerError::BadAmount => {
             ApiError::invalid("CreditQuota", "CreditQuota must be a whole number of credits that fits.")
         }

@@ -19,7 +19,7 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
         after,
         limit,
     };
-    let page = app.credits.list_entries(&actor.account_id, query).await.map_err(api_error)?;
+    let page = app.credits.list_entries(&actor.scope(), query).await.map_err(api_error)?;
     Ok(Output {
         entries: Some(page.entries.into_iter().map(shown).collect()),
         total_credits: Some(page.total.to_string()),

@@ -12,7 +12,7 @@ use crate::ops::{page_by_token, shown_time};
 pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
     let (after, limit) = page_by_token(input.next_token.as_deref(), input.max_results, 20, 100)?;
     let (ids, runtime_id) = (input.invocation_ids, input.runtime_id);
-    let listed = app.messages.list(&actor.account_id, &ids, runtime_id.as_deref(), after, limit).await;
+    let listed = app.messages.list(&actor.scope(), &ids, runtime_id.as_deref(), after, limit).await;
     let page = listed.map_err(super::api_error)?;
     Ok(Output {
         next_token: page.next.map(|cursor| cursor.to_token()),

@@ -15,7 +15,7 @@ const RUNTIMES_MAX: i64 = 100;
 
 pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
     let filter = RuntimeFilter { ids: input.runtime_ids, ..RuntimeFilter::default() };
-    let listed = app.runtimes.list_after(&actor.account_id, &filter, None, RUNTIMES_MAX).await;
+    let listed = app.runtimes.list_after(&actor.scope(), filter, None, RUNTIMES_MAX).await;
     let page = listed.map_err(crate::ops::runtime::api_error)?;
     Ok(Output { receipts: Some(page.items.into_iter().map(shown).collect()) })
 }

@@ -20,6 +20,9 @@ use creel_wire::id::AccessKeyId;
 pub(crate) fn api_error(error: PrincipalError) -> ApiError {
     match error {
         PrincipalError::NotFound(name) => not_found(&name),
+        error @ PrincipalError::EndUserNotFound(_) => {
+            ApiError::new(ErrorCode::END_USER_NOT_FOUND, format!("{}.", super::sentence(&error.to_string())))
+        }
         PrincipalError::NameTaken(name) => {
             ApiError::new(ErrorCode::PRINCIPAL_NAME_TAKEN, format!("A principal named {name} exists."))
         }

@@ -24,7 +24,7 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
         let page = PageNumber::new(input.page_number, input.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
             .map_err(|error| page_error(&error, "PageSize"))?;
         let filter = filter(input);
-        let listed = app.runtimes.list(&actor.account_id, &filter, page).await;
+        let listed = app.runtimes.list(&actor.scope(), filter, page).await;
         let (views, total) = listed.map_err(super::api_error)?;
         return Ok(Output {
             desktops: Some(views.into_iter().map(shown).collect()),
@@ -37,7 +37,7 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
     let (after, limit) =
         page_by_token(input.next_token.as_deref(), input.max_results, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)?;
     let filter = filter(input);
-    let listed = app.runtimes.list_after(&actor.account_id, &filter, after, limit).await;
+    let listed = app.runtimes.list_after(&actor.scope(), filter, after, limit).await;
     let page = listed.map_err(super::api_error)?;
     Ok(Output {
         next_token: page.next.map(|cursor| cursor.to_token()),
@@ -77,12 +77,16 @@ fn filter(input: Input) -> RuntimeFilter {
 }
 
 fn shown(view: RuntimeView) -> Desktops {
+    let mut flags = view.management();
+    if flags.is_empty() {
+        flags.push(Management::NoFlag);
+    }
+    let flags: Vec<String> = flags.into_iter().map(|flag| flag.as_str().to_owned()).collect();
     let runtime = view.runtime;
     let image = catalog::find_image(&runtime.image_id);
     let size = catalog::find_desktop_type(&runtime.desktop_type);
     let bundle_name =
         runtime.bundle_id.as_deref().and_then(catalog::find_bundle).map(|found| found.name.to_owned());
-    let management = runtime.management().as_str().to_owned();
     let waits = runtime.sandbox == SandboxStatus::Pending;
     let deleted = runtime.deleted_at_ms.is_some();
     let status = if deleted { "Deleted" } else { runtime.sandbox.as_str() };
@@ -113,8 +117,8 @@ fn shown(view: RuntimeView) -> Desktops {
         host_name: Some(runtime.host_name),
         image_id: Some(runtime.image_id),
         image_name: image.map(|image| image.name.to_owned()),
-        management_flag: Some(management.clone()),
-        management_flags: Some(vec![management]),
+        management_flag: flags.first().cloned(),
+        management_flags: Some(flags),
         memory: size.map(|size| size.memory_mib),
         office_site_id: Some(runtime.office_site_id.to_string()),
         office_site_name: Some(view.office_site_name),

@@ -20,8 +20,7 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
     let page = PageNumber::new(input.page_number, input.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
         .map_err(|error| page_error(&error, "PageSize"))?;
     let filter = filter(input)?;
-    let (views, total) =
-        app.runtimes.list(&actor.account_id, &filter, page).await.map_err(super::api_error)?;
+    let (views, total) = app.runtimes.list(&actor.scope(), filter, page).await.map_err(super::api_error)?;
     Ok(Output {
         data: Some(views.into_iter().map(shown).collect()),
         page_number: Some(page.number),
@@ -92,11 +91,8 @@ fn filter(input: Input) -> Result<RuntimeFilter, ApiError> {
 }
 
 fn shown(view: RuntimeView) -> Data {
+    let management = view.management().into_iter().map(|flag| flag.as_str().to_owned()).collect();
     let runtime = view.runtime;
-    let management = match runtime.management() {
-        Management::NoFlag => Vec::new(),
-        flag => vec![flag.as_str().to_owned()],
-    };
     let configured = runtime.model_group_id.is_some();
     let group_id = runtime.model_group_id.map(|id| id.to_string());
     let agent = DataAgentInstanceInfoList {
