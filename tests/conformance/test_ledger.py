@@ -16,6 +16,13 @@ def describe(_):
     return {}
 
 
+@happy("DescribeRunIdDeductions")
+@happy("DescribePackageDeductions")
+@happy("DescribeDeductionStatistic")
+def deductions(_):
+    return {}
+
+
 @pytest.fixture(scope="module")
 def spent(world):
     """Two agents of the account that have called a model, one of them twice."""
@@ -67,3 +74,99 @@ def test_an_agent_shows_what_its_models_cost(tenant, spent):
     question = {"RuntimeId": spent[0], "RuntimeType": "CloudDesktop", "AgentProvider": "OpenClaw"}
     models = tenant.call("GetRuntimeModelConfig", question)["Data"]["ModelProviderList"][0]["LlmInfoList"]
     assert models[0]["CreditMultiplier"] == {"Max": 1, "Min": 1}
+
+
+HOUR = 3_600_000
+
+
+def times(now: int) -> dict:
+    return {"StartTime": (now - HOUR, now + HOUR), "EndTime": (now + HOUR, now - HOUR)}
+
+
+def test_deductions_are_told_by_call(tenant, spent):
+    one, other = spent
+    entry = tenant.call("DescribeLedgerEntries", RuntimeIds=[one])["Entries"][0]
+    answer = tenant.call("DescribeRunIdDeductions", InstanceIds=[one])
+    row = answer["Deductions"][0]
+    assert (row["RunId"], row["UsedTimeDecimal"]) == (entry["CallId"], entry["Credits"])
+    assert (row["Model"], row["AgentType"], row["UsedTime"]) == (MODEL, "JVS_CLAW", 1)
+    runs = lambda answer: [row["RunId"] for row in answer["Deductions"]]  # noqa: E731
+    account = int(tenant.call("DescribeCreditUsageInfo", UsageType="User")["UsageInfoList"][0]["UsageInfoKey"])
+    now = int(time.time() * 1000)
+    rows = {
+        "AgentType": ("JVSClaw", "OPEN_CLAW"),
+        "AgentTypes": (["JVS_CLAW"], ["OpenClaw", "CREDIT_PACKAGE"]),
+        "AliUid": (account, account + 1),
+        "GroupResourceTypes": (["GROUP_CREDIT_PACKAGE"], ["GROUP_BUSINESS_CREDIT_PACKAGE"]),
+        "InstanceIdType": ("AgentId", "KnowledgeSpaceId"),
+        "InstanceIds": ([one], [other]),
+        "PackageIds": ([row["PackageId"]], ["crp-none"]),
+        "ResourceType": ("CreditPackage", "BusinessCreditPackage"),
+        "ResourceTypes": (["CreditPackage"], ["CloudDesktop"]),
+    }
+    tenant.filters("DescribeRunIdDeductions", {"MaxResults": 1000}, runs, row["RunId"], rows | times(now))
+    tenant.refused("DescribeRunIdDeductions", "InvalidAgentType", AgentType="Claw")
+    tenant.pages_by_token("DescribeRunIdDeductions", {"InstanceIds": spent}, "Deductions")
+    with tenant.claim("DescribeRunIdDeductions", "PageNum", "PageSize"):
+        page = lambda n: tenant.call("DescribeRunIdDeductions", InstanceIds=[one], PageNum=n, PageSize=1)  # noqa: E731
+        assert runs(page(1)) + runs(page(2)) == runs(answer) and page(2)["TotalCount"] == answer["TotalCount"] == 2
+        tenant.refused("DescribeRunIdDeductions", "InvalidPageNum", PageNum=-1)
+        tenant.refused("DescribeRunIdDeductions", "InvalidPageSize", PageSize=1001)
+
+
+def test_deductions_are_told_by_pack_and_hour(tenant, spent):
+    one, other = spent
+    pack = tenant.call("DescribeRunIdDeductions", InstanceIds=[one])["Deductions"][0]["PackageId"]
+    answer = tenant.call("DescribePackageDeductions", PackageIds=[pack], InstanceIds=[one])
+    calls = tenant.call("DescribeRunIdDeductions", InstanceIds=[one])
+    assert answer["TotalUsedTimeDecimal"] == calls["TotalUsedTimeDecimal"]
+    assert [row["DesktopId"] for row in answer["Deductions"]] == [one] * answer["TotalCount"]
+    ids = lambda answer: [row["DesktopId"] for row in answer["Deductions"]]  # noqa: E731
+    now = int(time.time() * 1000)
+    rows = {
+        "PackageIds": ([pack], ["crp-none"]),
+        "ResourceType": ("CreditPackage", "CorePackage"),
+        "ResourceTypes": (["CreditPackage"], ["Desktop"]),
+    }
+    tenant.filters("DescribePackageDeductions", {}, ids, one, rows)
+    tenant.filters("DescribePackageDeductions", {"PackageIds": [pack]}, ids, one, {"InstanceIds": ([one], [other])})
+    with tenant.claim("DescribePackageDeductions", "StartTime", "EndTime"):
+        look = lambda **more: ids(tenant.call("DescribePackageDeductions", **more))  # noqa: E731
+        assert one in look(StartTime=now - HOUR, EndTime=now + HOUR)
+        assert look(StartTime=now + HOUR, EndTime=now + 2 * HOUR) == look(EndTime=now - 2 * HOUR) == []
+        tenant.refused("DescribePackageDeductions", "InvalidEndTime", StartTime=now, EndTime=now - HOUR)
+    with tenant.claim("DescribePackageDeductions", "PageNum", "PageSize"):
+        whole = look()
+        first = tenant.call("DescribePackageDeductions", PageNum=1, PageSize=1)
+        assert ids(first) == whole[:1] and first["TotalCount"] == len(whole)
+        assert look(PageNum=2, PageSize=1) == whole[1:2]
+        tenant.refused("DescribePackageDeductions", "InvalidPageSize", PageSize=101)
+        tenant.refused("DescribePackageDeductions", "InvalidPageNum", PageNum=-1)
+    tenant.refused("DescribePackageDeductions", "MissingPackageIds", InstanceIds=[one])
+
+
+def test_deductions_are_added_up(tenant, spent):
+    one, other = spent
+    now = int(time.time() * 1000)
+    look = lambda **more: tenant.call("DescribeDeductionStatistic", **more)["Data"]  # noqa: E731
+    used = lambda **more: sum(day["ConsumeSecond"] for day in look(**more).get("Deductions", []))  # noqa: E731
+    with tenant.claim("DescribeDeductionStatistic", "InstanceIds", "ResourceTypes"):
+        assert used(InstanceIds=[one]) == 1 and used(InstanceIds=["ecd-none"]) == 0
+        assert used(InstanceIds=[one], ResourceTypes=["CreditPackage"]) == 1
+        assert used(ResourceTypes=["CloudDesktop"]) == 0
+        packs = [pack["ResourceId"] for pack in look()["AvailableCorePackages"]]
+        assert [pack["ResourceId"] for pack in look(InstanceIds=packs[:1])["AvailableCorePackages"]] == packs[:1]
+    with tenant.claim("DescribeDeductionStatistic", "StartTime", "EndTime"):
+        assert used(StartTime=now - HOUR, EndTime=now + HOUR) >= 1
+        assert used(StartTime=now + HOUR, EndTime=now + 2 * HOUR) == used(EndTime=now - 48 * HOUR) == 0
+        tenant.refused("DescribeDeductionStatistic", "InvalidEndTime", StartTime=now, EndTime=now)
+    with tenant.claim("DescribeDeductionStatistic", "Periods.BaseTime", "Periods.PeriodUnit"):
+        today, year = time.strftime("%Y-%m-%d", time.gmtime()), time.gmtime().tm_year
+        asked = [(today, "Year"), (today, "Month"), (f"{year - 1}-01-01", "Year"), (f"{year - 1}-01-01", "Day")]
+        periods = [{"BaseTime": base, "PeriodUnit": unit} for base, unit in asked]
+        told = look(InstanceIds=[one], Periods=periods)["Usages"]
+        assert [usage["Period"] for usage in told] == [base for base, _ in asked]
+        assert [usage["ConsumeSecond"] for usage in told] == [1, 1, 0, 0]
+        bad = [{"BaseTime": "soon", "PeriodUnit": "Year"}]
+        tenant.refused("DescribeDeductionStatistic", "InvalidPeriods", Periods=bad)
+        tenant.refused("DescribeDeductionStatistic", "InvalidPeriods", Periods=[{"BaseTime": today, "PeriodUnit": "Era"}])

@@ -24,6 +24,7 @@ pub mod policy;
 pub mod principal;
 pub mod reconcile;
 pub mod resource_group;
+pub mod retention;
 pub mod runtime;
 pub mod seal;
 pub mod secrets;

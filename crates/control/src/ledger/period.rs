@@ -7,6 +7,15 @@ use jiff::tz::Offset;
 /// Milliseconds in an hour.
 const HOUR_MS: i64 = 3_600_000;
 
+/// How long a span of the calendar is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeriodUnit {
+    Year,
+    Month,
+    Day,
+    Hour,
+}
+
 /// The hour of a moment: hours since the Unix epoch.
 pub fn hour_of(at_ms: i64) -> i64 {
     at_ms.div_euclid(HOUR_MS)
@@ -45,6 +54,17 @@ pub(crate) fn month_start_ms(at_ms: i64) -> i64 {
 /// The first moment of the day that `at_ms` is in.
 pub(crate) fn day_start_ms(at_ms: i64) -> i64 {
     at_ms.div_euclid(24 * HOUR_MS) * 24 * HOUR_MS
+}
+
+/// The first moment of the year, month, day or hour that `at_ms` is in, and of the one after it.
+pub fn span_of(unit: PeriodUnit, at_ms: i64) -> (i64, i64) {
+    let year = date_of(at_ms).year();
+    match unit {
+        PeriodUnit::Year => (start_ms(year, 1), start_ms(year.saturating_add(1), 1)),
+        PeriodUnit::Month => (month_start_ms(at_ms), month_end_ms(at_ms)),
+        PeriodUnit::Day => (day_start_ms(at_ms), day_start_ms(at_ms) + 24 * HOUR_MS),
+        PeriodUnit::Hour => (hour_start_ms(hour_of(at_ms)), hour_start_ms(hour_of(at_ms) + 1)),
+    }
 }
 
 fn start_ms(year: i16, month: i8) -> i64 {

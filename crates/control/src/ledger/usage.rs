@@ -202,15 +202,15 @@ impl Credits {
             return Ok(EntriesPage { entries: Vec::new(), total: Micros::ZERO, next: None });
         }
         let filter = EntryFilter {
-            account_id,
             runtime_ids: &runtime_ids,
             from_ms: query.from_ms,
             until_ms: query.until_ms,
             entitled: entitled.as_ref(),
+            ..EntryFilter::all(account_id)
         };
         let total = self.store.sum_entries(&filter).await?;
         let mut entries =
-            self.store.list_entries(&filter, query.after.as_ref(), query.limit.saturating_add(1)).await?;
+            self.store.list_entries(&filter, query.after.as_ref(), 0, query.limit.saturating_add(1)).await?;
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         let more = entries.len() > limit;
         entries.truncate(limit);

@@ -104,10 +104,7 @@ impl Messages {
         message: String,
     ) -> Result<InvocationId, MessageError> {
         let view = self.runtimes.get(&actor.scope(), runtime_id).await.map_err(MessageError::Runtime)?;
-        if !matches!(view.runtime.sandbox, SandboxStatus::Running | SandboxStatus::Starting) {
-            let status = view.runtime.sandbox.as_str();
-            return Err(MessageError::NotRunning { id: view.runtime.id, status });
-        }
+        let sandbox = view.runtime.sandbox;
         let now_ms = self.store.clock().now_ms();
         let invocation = Invocation {
             id: self.ids.invocation(),
@@ -128,6 +125,12 @@ impl Messages {
                 Box::pin(async move {
                     if let Some(id) = actor.replayed(tx).await? {
                         return Ok(id);
+                    }
+                    if !matches!(sandbox, SandboxStatus::Running | SandboxStatus::Starting) {
+                        return Err(MessageError::NotRunning {
+                            id: invocation.runtime_id,
+                            status: sandbox.as_str(),
+                        });
                     }
                     let resources = [invocation.runtime_id.as_str(), invocation.id.as_str()];
                     actor.audit(tx, &resources, now_ms).await?;

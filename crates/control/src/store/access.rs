@@ -40,4 +40,15 @@ impl Tx {
         .await?;
         Ok(())
     }
+
+    /// Forgets answers of before a moment, a number of them at the most; gives how many went.
+    pub(crate) async fn delete_replays(&mut self, before_ms: i64, limit: i64) -> Result<u64, StoreError> {
+        self.execute(
+            "DELETE FROM idempotency WHERE (account_id, action, client_token) IN (
+                 SELECT account_id, action, client_token FROM idempotency WHERE created_at_ms < $1
+                 ORDER BY created_at_ms LIMIT $2)",
+            params![before_ms, limit],
+        )
+        .await
+    }
 }

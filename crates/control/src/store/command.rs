@@ -333,4 +333,27 @@ impl Tx {
             .map(|row| Ok((row.parse("id")?, row.parse("runtime_id")?, invocation_status(row)?)))
             .collect()
     }
+
+    /// Removes messages and runs of commands that ended before a moment, a number of them at the most; gives how many
+    /// went.
+    pub(crate) async fn delete_invocations(&mut self, before_ms: i64, limit: i64) -> Result<u64, StoreError> {
+        self.execute(
+            "DELETE FROM invocation WHERE id IN (
+                 SELECT id FROM invocation WHERE finished_at_ms < $1 ORDER BY finished_at_ms, id LIMIT $2)",
+            params![before_ms, limit],
+        )
+        .await
+    }
+
+    /// Removes commands of before a moment whose runs are gone, a number of them at the most; gives how many went.
+    pub(crate) async fn delete_commands(&mut self, before_ms: i64, limit: i64) -> Result<u64, StoreError> {
+        self.execute(
+            "DELETE FROM command WHERE id IN (
+                 SELECT c.id FROM command c WHERE c.created_at_ms < $1 AND c.unfinished = 0
+                     AND NOT EXISTS (SELECT 1 FROM invocation i WHERE i.command_id = c.id)
+                 ORDER BY c.created_at_ms, c.id LIMIT $2)",
+            params![before_ms, limit],
+        )
+        .await
+    }
 }

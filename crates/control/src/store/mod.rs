@@ -44,7 +44,7 @@ pub use audit::audit_search_statement;
 pub use db::{Db, DbUrl};
 pub(crate) use guest::InvocationFilter;
 pub(crate) use lease::Lease;
-pub(crate) use ledger::{AgentRow, EntryFilter, LEDGER_LEASE};
+pub(crate) use ledger::{AgentRow, EntryFilter, LEDGER_LEASE, PackHour};
 pub use model::{group_list_statement, model_list_statement, provider_list_statement};
 pub(crate) use reconcile::Claim;
 pub use row::{Row, Value, params};

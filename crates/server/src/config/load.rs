@@ -138,6 +138,9 @@ impl Config {
         if !(1..=36_500).contains(&self.audit.retention_days) {
             return Err(ConfigError::value("audit.retention_days", "give 1 to 36500 days"));
         }
+        if !(1..=36_500).contains(&self.messages.retention_days) {
+            return Err(ConfigError::value("messages.retention_days", "give 1 to 36500 days"));
+        }
         if self.roles.is_empty() {
             return Err(ConfigError::value("roles", "name at least one of api, gateway, controller"));
         }

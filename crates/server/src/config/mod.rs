@@ -50,6 +50,7 @@ pub struct Config {
     pub log: String,
     pub gateway: GatewayConfig,
     pub audit: AuditConfig,
+    pub messages: MessagesConfig,
     pub limits: LimitsConfig,
     pub process: ProcessConfig,
     /// The operator's LLM providers, from which WuyingCredit providers are copied.
@@ -76,6 +77,7 @@ impl Default for Config {
             log: "info".to_owned(),
             gateway: GatewayConfig::default(),
             audit: AuditConfig::default(),
+            messages: MessagesConfig::default(),
             limits: LimitsConfig::default(),
             process: ProcessConfig::default(),
             system_providers: Vec::new(),
@@ -159,6 +161,21 @@ pub struct AuditConfig {
 impl Default for AuditConfig {
     fn default() -> Self {
         Self { roots: None, retention_days: 365 }
+    }
+}
+
+/// Messages to agents, and commands.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MessagesConfig {
+    /// How many days messages with their answers, and commands with their output, are kept after their end, at least 1;
+    /// they are removed within an hour after that.
+    pub retention_days: u32,
+}
+
+impl Default for MessagesConfig {
+    fn default() -> Self {
+        Self { retention_days: 90 }
     }
 }
 

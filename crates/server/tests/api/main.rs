@@ -32,6 +32,7 @@ mod policy;
 mod principal;
 mod requests;
 mod resource_group;
+mod retention;
 mod tag;
 mod temporary;
 mod throttling;

@@ -1,7 +1,8 @@
 //! Packs, monthly grants, quotas, and what the engine loads.
 
-use creel_wire::id::{AccountId, RuntimeId};
+use creel_wire::id::{AccountId, CreditPackId, RuntimeId};
 use creel_wire::money::Micros;
+use sea_query::{Expr, ExprTrait, Order, Query};
 
 use super::super::{Row, Store, StoreError, Topic, Tx, params};
 use crate::ledger::{AccountLoad, AgentLoad, Pack, PackLoad, PackSource};
@@ -181,6 +182,24 @@ impl Store {
     ) -> Result<Option<AgentName>, StoreError> {
         let row = self.db().fetch_optional(FIND_AGENT, params![account_id.as_str(), id]).await?;
         row.as_ref().map(agent_name).transpose()
+    }
+}
+
+impl Store {
+    /// The packs of an account that these ids name, ended or not.
+    pub(crate) async fn packs_named(
+        &self,
+        account_id: &AccountId,
+        ids: &[String],
+    ) -> Result<Vec<CreditPackId>, StoreError> {
+        let mut select = Query::select();
+        select
+            .column("id")
+            .from("credit_pack")
+            .and_where(Expr::col("account_id").eq(account_id.as_str()))
+            .and_where(Expr::col("id").is_in(ids.iter().map(String::as_str)))
+            .order_by("id", Order::Asc);
+        self.db().select(&select).await?.iter().map(|row| row.parse("id")).collect()
     }
 }
 

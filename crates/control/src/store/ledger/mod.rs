@@ -6,7 +6,7 @@ mod price;
 mod read;
 mod rows;
 
-pub(crate) use read::{AgentRow, EntryFilter};
+pub(crate) use read::{AgentRow, EntryFilter, PackHour};
 
 use super::{Store, StoreError, Tx, Value, params};
 use crate::ledger::{JournalRow, LedgerError};

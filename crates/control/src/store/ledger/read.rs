@@ -29,6 +29,14 @@ pub(crate) struct EntryFilter<'a> {
     pub(crate) account_id: &'a AccountId,
     /// Empty: all.
     pub(crate) runtime_ids: &'a [RuntimeId],
+    /// Empty: all.
+    pub(crate) pack_ids: &'a [String],
+    /// Of agents with, or without, an outer id.
+    pub(crate) is_jvs: Option<bool>,
+    /// Only those that moved credits.
+    pub(crate) only_moved: bool,
+    /// Only those that took from a pack.
+    pub(crate) of_packs: bool,
     /// Inclusive.
     pub(crate) from_ms: Option<i64>,
     /// Exclusive.
@@ -37,11 +45,43 @@ pub(crate) struct EntryFilter<'a> {
     pub(crate) entitled: Option<&'a Entitled>,
 }
 
+impl<'a> EntryFilter<'a> {
+    /// Every entry of an account.
+    pub(crate) fn all(account_id: &'a AccountId) -> Self {
+        Self {
+            account_id,
+            runtime_ids: &[],
+            pack_ids: &[],
+            is_jvs: None,
+            only_moved: false,
+            of_packs: false,
+            from_ms: None,
+            until_ms: None,
+            entitled: None,
+        }
+    }
+}
+
 fn matching(filter: &EntryFilter<'_>) -> SelectStatement {
     let mut select = Query::select();
     select.from("ledger_entry").and_where(Expr::col("account_id").eq(filter.account_id.as_str()));
     if !filter.runtime_ids.is_empty() {
         select.and_where(Expr::col("runtime_id").is_in(filter.runtime_ids.iter().map(RuntimeId::as_str)));
+    }
+    if !filter.pack_ids.is_empty() {
+        select.and_where(Expr::col("pack_id").is_in(filter.pack_ids.iter().map(String::as_str)));
+    }
+    if let Some(is_jvs) = filter.is_jvs {
+        let outer = Expr::cust(
+            "EXISTS (SELECT 1 FROM runtime WHERE runtime.id = ledger_entry.runtime_id AND runtime.jvs_id IS NOT NULL)",
+        );
+        select.and_where(if is_jvs { outer } else { outer.not() });
+    }
+    if filter.only_moved {
+        select.and_where(Expr::col("micros").ne(0i64));
+    }
+    if filter.of_packs {
+        select.and_where(Expr::col("pack_id").is_not_null());
     }
     if let Some(to) = filter.entitled {
         select.and_where(entitled(("ledger_entry", "runtime_id"), filter.account_id, to));
@@ -52,6 +92,24 @@ fn matching(filter: &EntryFilter<'_>) -> SelectStatement {
     if let Some(until_ms) = filter.until_ms {
         select.and_where(Expr::col("created_at_ms").lt(until_ms));
     }
+    select
+}
+
+/// What a runtime took from one pack in an hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PackHour {
+    pub(crate) runtime_id: RuntimeId,
+    pub(crate) hour: i64,
+    pub(crate) micros: Micros,
+}
+
+fn pack_hours(filter: &EntryFilter<'_>) -> SelectStatement {
+    let mut select = matching(filter);
+    select
+        .columns(["pack_id", "runtime_id", "hour"])
+        .expr_as(Expr::cust("CAST(SUM(micros) AS BIGINT)"), "total")
+        .group_by_columns(["pack_id", "runtime_id", "hour"])
+        .and_having(Expr::cust("SUM(micros) <> 0"));
     select
 }
 
@@ -165,11 +223,12 @@ impl Store {
         self.db().select(&select).await?.iter().map(|row| row.parse("id")).collect()
     }
 
-    /// Entries, newest first.
+    /// Entries, newest first, after a cursor and so many rows.
     pub(crate) async fn list_entries(
         &self,
         filter: &EntryFilter<'_>,
         after: Option<&Cursor>,
+        offset: i64,
         limit: i64,
     ) -> Result<Vec<Entry>, StoreError> {
         let mut select = matching(filter);
@@ -177,7 +236,8 @@ impl Store {
             .columns(COLUMNS)
             .order_by("created_at_ms", Order::Desc)
             .order_by("id", Order::Desc)
-            .limit(limit.unsigned_abs());
+            .limit(limit.unsigned_abs())
+            .offset(offset.unsigned_abs());
         if let Some(cursor) = after {
             select.and_where(
                 Expr::tuple([Expr::col("created_at_ms"), Expr::col("id")])
@@ -185,6 +245,66 @@ impl Store {
             );
         }
         self.db().select(&select).await?.iter().map(entry).collect()
+    }
+
+    /// How many entries match.
+    pub(crate) async fn count_entries(&self, filter: &EntryFilter<'_>) -> Result<i64, StoreError> {
+        self.count(matching(filter)).await
+    }
+
+    /// What runtimes took from packs by hour, the newest hour first.
+    pub(crate) async fn list_pack_hours(
+        &self,
+        filter: &EntryFilter<'_>,
+        offset: i64,
+        limit: i64,
+    ) -> Result<Vec<PackHour>, StoreError> {
+        let mut select = pack_hours(filter);
+        select
+            .order_by("hour", Order::Desc)
+            .order_by("pack_id", Order::Asc)
+            .order_by("runtime_id", Order::Asc)
+            .limit(limit.unsigned_abs())
+            .offset(offset.unsigned_abs());
+        let hour = |row: &Row| {
+            let (runtime_id, hour) = (row.parse("runtime_id")?, row.int("hour")?);
+            Ok(PackHour { runtime_id, hour, micros: Micros(row.int("total")?) })
+        };
+        self.db().select(&select).await?.iter().map(hour).collect()
+    }
+
+    /// How many rows [`Store::list_pack_hours`] has in all, and their sum.
+    pub(crate) async fn count_pack_hours(
+        &self,
+        filter: &EntryFilter<'_>,
+    ) -> Result<(i64, Micros), StoreError> {
+        let mut select = Query::select();
+        select
+            .expr_as(Expr::cust("CAST(COUNT(*) AS BIGINT)"), "number")
+            .expr_as(Expr::cust("CAST(COALESCE(SUM(total), 0) AS BIGINT)"), "sum")
+            .from_subquery(pack_hours(filter), "h");
+        let rows = self.db().select(&select).await?;
+        rows.first().map_or(Ok((0, Micros::ZERO)), |row| Ok((row.int("number")?, Micros(row.int("sum")?))))
+    }
+
+    /// What these runtimes, packs or accounts used on each day (days since the Unix epoch) from one hour to another.
+    pub(crate) async fn used_in_days(
+        &self,
+        subjects: &[String],
+        from_hour: i64,
+        until_hour: i64,
+    ) -> Result<Vec<(i64, Micros)>, StoreError> {
+        let mut select = Query::select();
+        select
+            .expr_as(Expr::cust("hour / 24"), "day")
+            .expr_as(Expr::cust("CAST(SUM(used_micros) AS BIGINT)"), "total")
+            .from("usage_hour")
+            .and_where(Expr::col("subject_id").is_in(subjects.iter().map(String::as_str)))
+            .and_where(Expr::col("hour").between(from_hour, until_hour))
+            .add_group_by([Expr::cust("hour / 24")])
+            .order_by_expr(Expr::cust("hour / 24"), Order::Asc);
+        let rows = self.db().select(&select).await?;
+        rows.iter().map(|row| Ok((row.int("day")?, Micros(row.int("total")?)))).collect()
     }
 
     /// What all entries that match deducted.

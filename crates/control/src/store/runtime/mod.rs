@@ -136,6 +136,19 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The runtimes of these ids, deleted or not, of any account: for rows that name them.
+    pub(crate) async fn runtimes_of(&self, ids: &[RuntimeId]) -> Result<Vec<Runtime>, StoreError> {
+        let mut select = Query::select();
+        select
+            .columns(COLUMNS)
+            .from("runtime")
+            .and_where(Expr::col("id").is_in(ids.iter().map(RuntimeId::as_str)))
+            .order_by("id", Order::Asc);
+        self.db().select(&select).await?.iter().map(runtime).collect()
+    }
+}
+
 impl Tx {
     /// As [`Store::find_runtime`].
     pub(crate) async fn find_runtime(&mut self, id: &RuntimeId) -> Result<Option<Runtime>, StoreError> {

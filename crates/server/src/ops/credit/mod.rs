@@ -2,11 +2,38 @@
 
 pub(crate) mod describe_credit_package_agents;
 pub(crate) mod describe_credit_usage_info;
+pub(crate) mod describe_deduction_statistic;
+pub(crate) mod describe_package_deductions;
+pub(crate) mod describe_run_id_deductions;
 pub(crate) mod set_agent_credit_quota;
 
 use creel_control::ledger::{AgentKind, LedgerError};
 use creel_wire::error::{ApiError, ErrorCode};
 use creel_wire::words::AgentName;
+
+/// The one type of resource that is deducted here, and the group that it is of.
+const CREDIT_PACKAGE: &str = "CreditPackage";
+const GROUP_CREDIT_PACKAGE: &str = "GROUP_CREDIT_PACKAGE";
+/// Days that are looked at where the caller says no StartTime.
+const DAYS_DEFAULT: i64 = 31;
+const DAY_MS: i64 = 24 * 3_600_000;
+
+/// Whether a filter for types of resources can find anything.
+fn has_credit_package(single: Option<&str>, list: &[String]) -> bool {
+    let mut given =
+        single.into_iter().filter(|text| !text.is_empty()).chain(list.iter().map(String::as_str)).peekable();
+    given.peek().is_none() || given.any(|kind| kind == CREDIT_PACKAGE)
+}
+
+/// From when until when: up to now and for 31 days where nothing is said.
+fn span(start: Option<i64>, end: Option<i64>, now_ms: i64) -> Result<(i64, i64), ApiError> {
+    let end = end.unwrap_or(now_ms);
+    let start = start.unwrap_or_else(|| end.saturating_sub(DAYS_DEFAULT * DAY_MS));
+    if start >= end {
+        return Err(ApiError::invalid("EndTime", "EndTime must be later than StartTime."));
+    }
+    Ok((start, end))
+}
 
 pub(crate) fn api_error(error: LedgerError) -> ApiError {
     match error {
