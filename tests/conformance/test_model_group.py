@@ -3,7 +3,8 @@
 import json
 
 from driver import happy
-from test_runtime import agent, make, running
+from test_resource_group import resource, resource_group
+from test_runtime import REGION, agent, desktop, make, running
 
 RUNTIME_TYPE = {"RuntimeType": "CloudDesktop"}
 
@@ -38,6 +39,23 @@ def unbind(t):
     parameters = bind(t)
     t.call("ConfigRuntimeModelTemplate", parameters)
     return parameters
+
+
+@happy("ConfigResourceGroupModelTemplate")
+def bind_resources(t):
+    return {"ModelTemplateId": group(t), "ResourceGroupId": resource_group(t)}
+
+
+@happy("RemoveResourceGroupModelTemplate")
+def unbind_resources(t):
+    parameters = bind_resources(t)
+    t.call("ConfigResourceGroupModelTemplate", parameters)
+    return {"ModelTemplateId": parameters["ModelTemplateId"], "ResourceGroupIds": [parameters["ResourceGroupId"]]}
+
+
+@happy("ListModelTemplateResourceGroup")
+def list_resources(t):
+    return {"ModelTemplateId": unbind_resources(t)["ModelTemplateId"]}
 
 
 @happy("GetRuntimeModelConfig")
@@ -148,6 +166,104 @@ def test_a_runtime_uses_the_group_it_is_given(tenant):
         assert agent(tenant, runtime)["ModelTemplateId"] == group_id
         assert tenant.call("RemoveRuntimeModelTemplate", binding)["Data"][0]["Success"] is True
         assert "ModelTemplateId" not in agent(tenant, runtime)
+
+
+def bound_to(t, group_id: str, **more) -> list[str]:
+    listed = t.call("ListModelTemplateResourceGroup", ModelTemplateId=group_id, **more)["Data"]
+    return [item["ResourceGroupId"] for item in listed]
+
+
+def effective(t, runtime: str) -> tuple:
+    """The group of a runtime, as everything shows it, and what it is effective through."""
+    question = RUNTIME_TYPE | {"RuntimeId": runtime, "AgentProvider": "OpenClaw"}
+    told, listed = t.call("GetRuntimeModelConfig", question)["Data"], agent(t, runtime)
+    for name in ("ModelTemplateId", "ModelTemplateName"):
+        assert told.get(name) == listed.get(name)
+    assert told.get("ResourceGroupId") == listed.get("ResourceGroup", {}).get("ResourceGroupId")
+    return told.get("ModelTemplateId"), told.get("ModelTemplateRefType")
+
+
+def test_a_resource_group_is_given_a_group_and_loses_it(tenant):
+    group_id, other_id = group(tenant), group(tenant)
+    one, two, beside = (resource_group(tenant) for _ in range(3))
+    with tenant.claim("ConfigResourceGroupModelTemplate", "ModelTemplateId", "ResourceGroupId"):
+        for members in (one, two, one):
+            tenant.call("ConfigResourceGroupModelTemplate", ModelTemplateId=group_id, ResourceGroupId=members)
+        tenant.call("ConfigResourceGroupModelTemplate", ModelTemplateId=other_id, ResourceGroupId=beside)
+        assert (bound_to(tenant, group_id), bound_to(tenant, other_id)) == ([one, two], [beside])
+        good = {"ModelTemplateId": group_id, "ResourceGroupId": one}
+        tenant.refused("ConfigResourceGroupModelTemplate", "ModelTemplate.NotFound", good, ModelTemplateId="mt-none")
+        tenant.refused("ConfigResourceGroupModelTemplate", "ResourceGroup.NotFound", good, ResourceGroupId="rg-none")
+    with tenant.claim("ListModelTemplateResourceGroup", "ModelTemplateId"):
+        tenant.refused("ListModelTemplateResourceGroup", "ModelTemplate.NotFound", ModelTemplateId="mt-none")
+    ids = lambda answer: [item["ResourceGroupId"] for item in answer["Data"]]  # noqa: E731
+    base = {"ModelTemplateId": group_id}
+    tenant.filters("ListModelTemplateResourceGroup", base, ids, one, {"ResourceGroupIds": ([one, beside], [two])})
+    tenant.pages_by_number("ListModelTemplateResourceGroup", base)
+    tenant.refused("DeleteModelTemplate", "ModelTemplate.InUse", base)
+    with tenant.claim("RemoveResourceGroupModelTemplate", "ModelTemplateId", "ResourceGroupIds"):
+        asked = [one, "rg-none", beside]
+        removed = tenant.call("RemoveResourceGroupModelTemplate", base, ResourceGroupIds=asked)
+        assert [item["ResourceGroupId"] for item in removed["Data"]] == asked and removed["TotalCount"] == 3
+        assert [item["Success"] for item in removed["Data"]] == [True, False, False]
+        assert [item["Code"] for item in removed["Data"]] == ["200"] + ["InvalidParameter.resourceGroupIds"] * 2
+        assert (bound_to(tenant, group_id), bound_to(tenant, other_id)) == ([two], [beside])
+        gone = {"ModelTemplateId": "mt-none", "ResourceGroupIds": [two]}
+        tenant.refused("RemoveResourceGroupModelTemplate", "ModelTemplate.NotFound", gone)
+    tenant.call("DeleteResourceGroup", ResourceGroupId=two)
+    tenant.call("DeleteModelTemplate", base)
+
+
+def test_a_resource_groups_group_wins_over_the_runtimes_own(tenant):
+    (shared, _), (own, _), members = filled(tenant), filled(tenant), resource_group(tenant)
+    runtime = make(tenant, ResourceGroupId=members)
+    tenant.call("ConfigRuntimeModelTemplate", RUNTIME_TYPE, ModelTemplateId=own, RuntimeIds=[runtime])
+    assert effective(tenant, runtime) == (own, "Runtime")
+    tenant.call("ConfigResourceGroupModelTemplate", ModelTemplateId=shared, ResourceGroupId=members)
+    assert effective(tenant, runtime) == (shared, "ResourceGroup")
+    ids = lambda answer: [item["ResourceId"] for item in answer["Data"]]  # noqa: E731
+    tenant.filters("ListDesktopAgentRuntime", {"ResourceIds": [runtime]}, ids, runtime, {"ModelTemplateId": (shared, own)})
+    name = tenant.call("DescribeResourceGroups", ResourceGroupIds=[members])["ResourceGroup"][0]["ResourceGroupName"]
+    assert agent(tenant, runtime)["ResourceGroup"] == {"ResourceGroupId": members, "ResourceGroupName": name}
+    with tenant.claim("DescribeDesktops", "FillResourceGroup"):
+        asked = REGION | {"DesktopId": [runtime]}
+        for fill in (True, None):
+            told = tenant.call("DescribeDesktops", asked | ({"FillResourceGroup": fill} if fill else {}))
+            assert told["Desktops"][0]["ResourceGroups"] == [{"Id": members, "Name": name}]
+        told = tenant.call("DescribeDesktops", asked, FillResourceGroup=False)
+        assert "ResourceGroups" not in told["Desktops"][0]
+    moved = {"ResourceGroupId": members, "Resources": [resource(runtime)]}
+    tenant.call("TransferResourcesOutofGroup", moved)
+    assert effective(tenant, runtime) == (own, "Runtime")
+    assert desktop(tenant, runtime)["ResourceGroups"] == [] and "ResourceGroup" not in agent(tenant, runtime)
+    tenant.call("TransferResourcesIntoGroup", moved)
+    assert effective(tenant, runtime) == (shared, "ResourceGroup")
+    tenant.call("RemoveResourceGroupModelTemplate", ModelTemplateId=shared, ResourceGroupIds=[members])
+    assert effective(tenant, runtime) == (own, "Runtime")
+
+
+def test_agents_follow_their_resource_group(world, tenant):
+    codes = lambda wish: [m["code"] for p in (wish["models"] or {"providers": []})["providers"] for m in p["models"]]  # noqa: E731
+    (shared, _), members = filled(tenant), resource_group(tenant)
+    runtime = running(tenant, ResourceGroupId=members)
+    guest = world.guest(runtime)
+    try:
+        guest.wait_for(lambda wish: codes(wish) == [])
+        binding = {"ModelTemplateId": shared, "ResourceGroupId": members}
+        tenant.call("ConfigResourceGroupModelTemplate", binding)
+        guest.wait_for(lambda wish: codes(wish) == ["big", "small"])
+        guest.receipt()
+        receipt = lambda: tenant.call("DescribeAgentReceipts", RuntimeIds=[runtime])["Receipts"][0]  # noqa: E731
+        world.until("the receipt to show", lambda: receipt()["Applied"])
+        tenant.call("TransferResourcesOutofGroup", ResourceGroupId=members, Resources=[resource(runtime)])
+        guest.wait_for(lambda wish: codes(wish) == [])
+        assert not receipt()["Applied"]
+        tenant.call("TransferResourcesIntoGroup", ResourceGroupId=members, Resources=[resource(runtime)])
+        guest.wait_for(lambda wish: codes(wish) == ["big", "small"])
+        tenant.call("RemoveResourceGroupModelTemplate", ModelTemplateId=shared, ResourceGroupIds=[members])
+        guest.wait_for(lambda wish: codes(wish) == [])
+    finally:
+        guest.close()
 
 
 def test_an_agent_is_told_and_its_receipt_shows(world, tenant):

@@ -120,6 +120,8 @@ codes! {
     GATEWAY_REQUIRED = "Gateway.Required", 403;
     END_USER_NOT_FOUND = "InvalidEndUserId.NotFound", 404;
     RESOURCE_GROUP_NOT_FOUND = "ResourceGroup.NotFound", 404;
+    /// Among the resource groups of a list, one does not exist or is not bound as the request says.
+    INVALID_RESOURCE_GROUP_IDS = "InvalidParameter.resourceGroupIds", 400;
     RESOURCE_GROUP_NAME_TAKEN = "ResourceGroup.NameDuplicate", 400;
     RESOURCE_GROUP_NOT_EMPTY = "ResourceGroup.NotEmpty", 400;
     RESOURCE_NOT_IN_GROUP = "ResourceGroup.ResourceNotInGroup", 400;

@@ -1,6 +1,7 @@
 //! What a runtime and the gateway are to use: reads only.
 //!
-//! The effective group of a runtime is its own. A resource group's would come before it; none can have one yet.
+//! The effective group of a runtime is that of its resource group, where this has one for the runtime's program, and
+//! else its own. `store::model::EFFECTIVE_GROUP` alone decides it, for agents, for the gateway and for lists.
 
 use std::collections::HashMap;
 
@@ -20,6 +21,15 @@ pub fn applied_marker(group_id: &ModelGroupId, revision: i64) -> String {
     format!("{group_id}@{revision}")
 }
 
+/// What a group is effective through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BoundBy {
+    /// The runtime's own binding.
+    Runtime,
+    /// The binding of its resource group.
+    ResourceGroup,
+}
+
 /// A provider of an effective group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectiveProvider {
@@ -36,6 +46,8 @@ pub struct EffectiveModels {
     pub resource_group_id: Option<ResourceGroupId>,
     /// `None` while no group is effective.
     pub group: Option<ModelGroup>,
+    /// Of the group, if there is one.
+    pub bound_by: BoundBy,
     /// The group's default, else its first model.
     pub default_model: Option<ModelRef>,
     pub providers: Vec<EffectiveProvider>,
@@ -50,7 +62,9 @@ pub(crate) struct RuntimeModels {
     pub(crate) account_id: AccountId,
     pub(crate) agent: AgentProvider,
     pub(crate) resource_group_id: Option<ResourceGroupId>,
+    /// The effective one.
     pub(crate) group_id: Option<ModelGroupId>,
+    pub(crate) bound_by: BoundBy,
     /// Empty before any.
     pub(crate) applied_models: String,
 }
@@ -89,7 +103,7 @@ pub struct DirectoryProvider {
     pub models: Vec<DirectoryModel>,
 }
 
-/// A group that some live runtime uses.
+/// A group that some live runtime or some resource group is bound to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectoryGroup {
     pub id: ModelGroupId,
@@ -149,6 +163,7 @@ impl Models {
             default_model: default,
             applied: marker.is_some_and(|marker| marker == runtime.applied_models),
             group,
+            bound_by: runtime.bound_by,
             providers,
         })
     }
@@ -178,7 +193,7 @@ impl Models {
         Ok(Some((config, applied_marker(&group.id, group.revision))))
     }
 
-    /// Everything the gateway looks up: the groups that live runtimes use, and the virtual keys in force.
+    /// Everything the gateway looks up: the groups in use, and the virtual keys in force.
     ///
     /// The parts are read one after the other. A change in between raises `Topic::Directory` after it, so that the
     /// next snapshot is whole; until then a key may name a group that is not in this one, which routes nothing.

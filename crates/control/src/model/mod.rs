@@ -1,6 +1,6 @@
 //! Models: which an agent may use, from whom, and with which key.
 //!
-//! A group holds providers, a provider holds models, and a runtime is bound to one group. Every change of a group,
+//! A group holds providers, a provider holds models, and a runtime or a resource group is bound to one group. Every change of a group,
 //! its providers or its models is one new revision of the group in the same transaction; runtimes are not written,
 //! they follow by comparison ([`applied_marker`]). A provider's key is sealed when it is given and opened only for
 //! the gateway, for a direct provider's guest, and to show its last characters.
@@ -15,6 +15,7 @@ mod llm;
 mod provider;
 mod provider_change;
 mod remove;
+mod resource_binding;
 mod system;
 
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::secrets::{Sealer, SecretsError};
 use crate::store::{Store, StoreError};
 pub use binding::{BindOutcome, BoundRuntime};
 pub use effective::{
-    Directory, DirectoryGroup, DirectoryKey, DirectoryModel, DirectoryProvider, EffectiveModels,
+    BoundBy, Directory, DirectoryGroup, DirectoryKey, DirectoryModel, DirectoryProvider, EffectiveModels,
     EffectiveProvider, SealedKey, applied_marker,
 };
 pub(crate) use effective::{RoutedProvider, RuntimeModels};
@@ -39,6 +40,7 @@ pub use kinds::{
 pub use llm::{CreatedModels, Model, ModelFilter, ModelView, NewModel, NewModels, SkippedModel};
 pub use provider::{NewProvider, Provider, ProviderFilter, ProviderView};
 pub use provider_change::{ProviderChange, ProviderConfigChange};
+pub use resource_binding::{UnbindOutcome, UnboundResourceGroup};
 pub(crate) use system::SystemModel;
 pub use system::{SystemModelSeed, SystemProvider, SystemProviderSeed};
 
@@ -89,6 +91,8 @@ pub enum ModelError {
     GroupInUse(String),
     #[error("no runtime {0} in this account")]
     RuntimeNotFound(String),
+    #[error("no resource group {0} in this account")]
+    ResourceGroupNotFound(String),
     #[error("the group has a provider named {0}")]
     ProviderNameTaken(String),
     #[error("agents must use the gateway, as the operator requires")]
@@ -129,7 +133,7 @@ impl ModelError {
     }
 }
 
-/// Model groups, providers, models, and which runtime uses them.
+/// Model groups, providers, models, and which runtimes and resource groups use them.
 #[derive(Debug, Clone)]
 pub struct Models {
     store: Store,

@@ -1,6 +1,7 @@
 //! What lists of runtimes show, and what they can be filtered by.
 
 use creel_wire::guest::AgentStatus;
+use creel_wire::id::ModelGroupId;
 
 use super::{Management, Runtime};
 use crate::entitlement::Entitled;
@@ -24,6 +25,10 @@ pub struct Observed {
 pub struct RuntimeView {
     pub runtime: Runtime,
     pub office_site_name: String,
+    /// `None` where it is in none.
+    pub resource_group_name: Option<String>,
+    /// The effective model group, which may be its resource group's instead of its own.
+    pub model_group_id: Option<ModelGroupId>,
     pub model_group_name: Option<String>,
     /// 0 while no model group is effective.
     pub model_group_revision: i64,
@@ -83,6 +88,7 @@ pub struct RuntimeFilter {
     pub excluded_users: Vec<String>,
     pub has_channel: Option<bool>,
     pub has_model_group: Option<bool>,
+    /// The effective one.
     pub model_group_id: Option<String>,
     pub image_ids: Vec<String>,
     pub desktop_type: Option<String>,

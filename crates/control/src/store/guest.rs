@@ -4,6 +4,7 @@ use creel_wire::guest::{AgentStatus, InvocationRequest, Observation, Receipt};
 use creel_wire::id::{AccountId, EndUserId, InvocationId, RuntimeId};
 
 use super::entitlement::entitled;
+use super::model::EFFECTIVE_GROUP;
 use super::{Row, Store, StoreError, Tx, params};
 use crate::entitlement::Entitled;
 use crate::guest::{GuestRow, WishMark};
@@ -112,13 +113,15 @@ impl Store {
         let rows = self
             .db()
             .fetch_all(
-                "SELECT r.id, r.generation, COALESCE(m.revision, 0) AS revision, g.epoch,
-                        CAST(CASE WHEN r.deleted_at_ms IS NULL THEN 0 ELSE 1 END AS BIGINT) AS deleted,
-                        CAST(CASE WHEN EXISTS (SELECT 1 FROM invocation i WHERE i.runtime_id = r.id
-                                               AND i.status = 'Pending') THEN 1 ELSE 0 END AS BIGINT) AS waiting
-                 FROM guest g JOIN runtime r ON r.id = g.runtime_id
-                 LEFT JOIN model_group m ON m.id = r.model_group_id
-                 WHERE g.replica_id = $1 ORDER BY r.id LIMIT 100000",
+                format!(
+                    "SELECT r.id, r.generation, COALESCE(m.revision, 0) AS revision, g.epoch,
+                            CAST(CASE WHEN r.deleted_at_ms IS NULL THEN 0 ELSE 1 END AS BIGINT) AS deleted,
+                            CAST(CASE WHEN EXISTS (SELECT 1 FROM invocation i WHERE i.runtime_id = r.id
+                                                   AND i.status = 'Pending') THEN 1 ELSE 0 END AS BIGINT) AS waiting
+                     FROM guest g JOIN runtime r ON r.id = g.runtime_id
+                     LEFT JOIN model_group m ON m.id = {EFFECTIVE_GROUP}
+                     WHERE g.replica_id = $1 ORDER BY r.id LIMIT 100000"
+                ),
                 params![replica_id],
             )
             .await?;

@@ -47,6 +47,7 @@ pub(crate) use lease::Lease;
 pub(crate) use ledger::{AgentRow, EntryFilter, LEDGER_LEASE, PackHour};
 pub use model::{group_list_statement, model_list_statement, provider_list_statement};
 pub(crate) use reconcile::Claim;
+pub use resource_group::bound_list_statement;
 pub use row::{Row, Value, params};
 pub use topics::{Topic, Topics};
 pub use writer::Tx;

@@ -4,7 +4,7 @@ use creel_wire::id::{AccountId, ModelGroupId, ResourceGroupId, RuntimeId};
 use sea_query::{Expr, ExprTrait, LockType, Order, Query, SelectStatement};
 
 use super::{Row, Store, StoreError, Tx, params};
-use crate::page::PageNumber;
+use crate::page::{Page, PageNumber};
 use crate::resource_group::{ResourceGroup, ResourceGroupFilter};
 
 const COLUMNS: [&str; 5] = ["id", "account_id", "name", "model_group_id", "created_at_ms"];
@@ -39,7 +39,46 @@ fn runtime_count() -> Expr {
     )
 }
 
+/// The resource groups of an account that have a model group; with `ids` only those among them.
+fn bound(account_id: &AccountId, model_group_id: &ModelGroupId, ids: &[String]) -> SelectStatement {
+    let filter = ResourceGroupFilter { ids: ids.to_vec(), name: None };
+    let mut select = matching(account_id, &filter);
+    select.and_where(Expr::col("model_group_id").eq(model_group_id.as_str()));
+    select
+}
+
+/// One page of them, oldest first. Public so that a test can look at its plan.
+pub fn bound_list_statement(
+    account_id: &AccountId,
+    model_group_id: &ModelGroupId,
+    ids: &[String],
+    page: PageNumber,
+) -> SelectStatement {
+    let mut select = bound(account_id, model_group_id, ids);
+    select
+        .column("id")
+        .order_by("created_at_ms", Order::Asc)
+        .order_by("id", Order::Asc)
+        .limit(page.size.unsigned_abs())
+        .offset(page.offset().unsigned_abs());
+    select
+}
+
 impl Store {
+    /// One page of the resource groups that have a model group, oldest first, and how many do.
+    pub(crate) async fn list_bound_resource_groups(
+        &self,
+        account_id: &AccountId,
+        model_group_id: &ModelGroupId,
+        ids: &[String],
+        page: PageNumber,
+    ) -> Result<Page<ResourceGroupId>, StoreError> {
+        let rows = self.db().select(&bound_list_statement(account_id, model_group_id, ids, page)).await?;
+        let items = rows.iter().map(|row| row.parse("id")).collect::<Result<_, _>>()?;
+        let total = self.count(bound(account_id, model_group_id, ids)).await?;
+        Ok(Page { items, total, next: None })
+    }
+
     /// One page of groups by age, and how many match in all.
     pub(crate) async fn list_resource_groups(
         &self,
@@ -95,20 +134,52 @@ impl Tx {
         account_id: &AccountId,
         id: &ResourceGroupId,
     ) -> Result<Option<ResourceGroup>, StoreError> {
+        Ok(self.lock_resource_groups(account_id, &[id.to_string()]).await?.pop())
+    }
+
+    /// The groups of an account that these ids name, in the order of their ids and locked where the database has row
+    /// locks.
+    pub(crate) async fn lock_resource_groups(
+        &mut self,
+        account_id: &AccountId,
+        ids: &[String],
+    ) -> Result<Vec<ResourceGroup>, StoreError> {
         let mut select = Query::select();
         select
             .columns(COLUMNS)
             .expr_as(runtime_count(), "runtime_count")
             .from("resource_group")
             .and_where(Expr::col("account_id").eq(account_id.as_str()))
-            .and_where(Expr::col("id").eq(id.as_str()));
+            .and_where(Expr::col("id").is_in(ids.iter().map(String::as_str)))
+            .order_by("id", Order::Asc);
         if self.is_postgres() {
             select.lock(LockType::Update);
         }
-        self.select(&select).await?.first().map(resource_group).transpose()
+        self.select(&select).await?.iter().map(resource_group).collect()
     }
 
-    /// Deleted runtimes do not count: nothing shows what group they were in.
+    /// Binds a resource group to a model group, or to none, as a new generation of the wish of every runtime in it.
+    pub(crate) async fn set_resource_group_model_group(
+        &mut self,
+        id: &ResourceGroupId,
+        model_group_id: Option<&ModelGroupId>,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE resource_group SET model_group_id = $2 WHERE id = $1",
+            params![id.as_str(), model_group_id.map(ModelGroupId::as_str)],
+        )
+        .await?;
+        // Runtimes are locked in one order everywhere, so that no two transactions wait for each other.
+        let in_order = if self.is_postgres() { "ORDER BY id FOR UPDATE" } else { "" };
+        let sql = format!(
+            "UPDATE runtime SET generation = generation + 1 WHERE id IN
+                 (SELECT id FROM runtime WHERE resource_group_id = $1 AND deleted_at_ms IS NULL {in_order})"
+        );
+        self.execute(sql, params![id.as_str()]).await?;
+        Ok(())
+    }
+
+    /// Deleted runtimes do not count.
     pub(crate) async fn resource_group_has_runtimes(
         &mut self,
         id: &ResourceGroupId,

@@ -16,6 +16,7 @@ mod migration;
 mod model;
 mod model_change;
 mod model_effective;
+mod model_resource_group;
 mod reconcile;
 mod runtime;
 mod transactions;

@@ -137,6 +137,17 @@ impl TestApp {
         serde_json::from_value(answer.body).expect("an enrolment")
     }
 
+    /// Calls the gateway as the agent that holds this virtual key: with a body by POST, else by GET.
+    pub(crate) async fn gateway(&self, virtual_key: &Secret, path: &str, body: Option<&Value>) -> Answer {
+        let request = Request::builder()
+            .method(if body.is_some() { Method::POST } else { Method::GET })
+            .uri(format!("{}{path}", self.server.agent_url()))
+            .header("authorization", format!("Bearer {}", virtual_key.expose()))
+            .header("content-type", "application/json")
+            .body(Full::from(body.map(Value::to_string).unwrap_or_default()));
+        exchange(request.expect("a request"), false).await
+    }
+
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         exchange(request, false).await
     }

@@ -3,18 +3,36 @@
 use creel_wire::id::{AccountId, RuntimeId};
 
 use super::super::{Row, Store, StoreError, params};
+use super::effective::{EFFECTIVE_GROUP, GROUP_OF_RESOURCE_GROUP};
 use super::llm::model;
-use crate::model::{DirectoryKey, DirectoryProvider, Model, RoutedProvider, RuntimeModels};
+use crate::model::{BoundBy, DirectoryKey, DirectoryProvider, Model, RoutedProvider, RuntimeModels};
 use crate::runtime::provider_from_word;
+
+/// The groups that a live runtime or a resource group is bound to: all that can be effective, each found by an index.
+const GROUPS_IN_USE: &str = "
+    SELECT model_group_id FROM runtime WHERE model_group_id IS NOT NULL AND deleted_at_ms IS NULL
+    UNION SELECT model_group_id FROM resource_group WHERE model_group_id IS NOT NULL";
+
+/// The statement whose rows [`runtime_models`] reads.
+fn runtime_models_where(condition: &str) -> String {
+    format!(
+        "SELECT r.id, r.account_id, r.agent_provider, r.resource_group_id, {EFFECTIVE_GROUP} AS effective_group_id,
+                {GROUP_OF_RESOURCE_GROUP} AS group_of_resource_group, o.applied_models
+         FROM runtime r LEFT JOIN runtime_observed o ON o.runtime_id = r.id
+         WHERE {condition} AND r.deleted_at_ms IS NULL"
+    )
+}
 
 fn runtime_models(row: &Row) -> Result<RuntimeModels, StoreError> {
     let agent = provider_from_word(&row.text("agent_provider")?);
+    let of_resource_group = row.opt_text("group_of_resource_group")?.is_some();
     Ok(RuntimeModels {
         id: row.parse("id")?,
         account_id: row.parse("account_id")?,
         agent: agent.ok_or_else(|| StoreError::Corrupt { what: "agent_provider of a runtime".to_owned() })?,
         resource_group_id: row.opt_parse("resource_group_id")?,
-        group_id: row.opt_parse("model_group_id")?,
+        group_id: row.opt_parse("effective_group_id")?,
+        bound_by: if of_resource_group { BoundBy::ResourceGroup } else { BoundBy::Runtime },
         applied_models: row.opt_text("applied_models")?.unwrap_or_default(),
     })
 }
@@ -43,7 +61,7 @@ fn directory_key(row: &Row) -> Result<DirectoryKey, StoreError> {
         account_id: row.parse("account_id")?,
         runtime_id: row.parse("runtime_id")?,
         holder: row.parse("holder")?,
-        group_id: row.opt_parse("model_group_id")?,
+        group_id: row.opt_parse("effective_group_id")?,
     })
 }
 
@@ -53,15 +71,7 @@ impl Store {
         &self,
         id: &RuntimeId,
     ) -> Result<Option<RuntimeModels>, StoreError> {
-        let row = self
-            .db()
-            .fetch_optional(
-                "SELECT r.id, r.account_id, r.agent_provider, r.resource_group_id, r.model_group_id, o.applied_models
-                 FROM runtime r LEFT JOIN runtime_observed o ON o.runtime_id = r.id
-                 WHERE r.id = $1 AND r.deleted_at_ms IS NULL",
-                params![id.as_str()],
-            )
-            .await?;
+        let row = self.db().fetch_optional(runtime_models_where("r.id = $1"), params![id.as_str()]).await?;
         row.as_ref().map(runtime_models).transpose()
     }
 
@@ -74,9 +84,7 @@ impl Store {
         let row = self
             .db()
             .fetch_optional(
-                "SELECT r.id, r.account_id, r.agent_provider, r.resource_group_id, r.model_group_id, o.applied_models
-                 FROM runtime r LEFT JOIN runtime_observed o ON o.runtime_id = r.id
-                 WHERE (r.id = $1 OR r.jvs_id = $1) AND r.account_id = $2 AND r.deleted_at_ms IS NULL",
+                runtime_models_where("(r.id = $1 OR r.jvs_id = $1) AND r.account_id = $2"),
                 params![name, account_id.as_str()],
             )
             .await?;
@@ -88,46 +96,48 @@ impl Store {
         let rows = self
             .db()
             .fetch_all(
-                "SELECT k.key_hash, k.account_id, k.runtime_id, k.holder, r.model_group_id
-                 FROM virtual_key k JOIN runtime r ON r.id = k.runtime_id
-                 WHERE k.revoked_at_ms IS NULL AND r.deleted_at_ms IS NULL ORDER BY k.id LIMIT 1000000",
+                format!(
+                    "SELECT k.key_hash, k.account_id, k.runtime_id, k.holder, {EFFECTIVE_GROUP} AS effective_group_id
+                     FROM virtual_key k JOIN runtime r ON r.id = k.runtime_id
+                     WHERE k.revoked_at_ms IS NULL AND r.deleted_at_ms IS NULL ORDER BY k.id LIMIT 1000000"
+                ),
                 Vec::new(),
             )
             .await?;
         rows.iter().map(directory_key).collect()
     }
 
-    /// The providers of groups that live runtimes use, by group and age. One of a system provider that is gone is
+    /// The providers of groups in use, by group and age. One of a system provider that is gone is
     /// not among them.
     pub(crate) async fn list_directory_providers(&self) -> Result<Vec<RoutedProvider>, StoreError> {
         let rows = self
             .db()
             .fetch_all(
-                "SELECT p.id, p.account_id, p.group_id, p.provider_name, p.provider_type, p.system_provider_name,
-                        COALESCE(s.api, p.api) AS api, COALESCE(s.base_url, p.base_url) AS base_url,
-                        CASE WHEN p.system_provider_name IS NULL THEN p.api_key_sealed ELSE s.api_key_sealed END
-                            AS api_key_sealed
-                 FROM model_provider p LEFT JOIN system_provider s ON s.name = p.system_provider_name
-                 WHERE p.group_id IN (SELECT model_group_id FROM runtime
-                                      WHERE model_group_id IS NOT NULL AND deleted_at_ms IS NULL)
-                   AND (p.system_provider_name IS NULL OR s.name IS NOT NULL)
-                 ORDER BY p.group_id, p.created_at_ms, p.id LIMIT 1000000",
+                format!(
+                    "SELECT p.id, p.account_id, p.group_id, p.provider_name, p.provider_type, p.system_provider_name,
+                            COALESCE(s.api, p.api) AS api, COALESCE(s.base_url, p.base_url) AS base_url,
+                            CASE WHEN p.system_provider_name IS NULL THEN p.api_key_sealed ELSE s.api_key_sealed END
+                                AS api_key_sealed
+                     FROM model_provider p LEFT JOIN system_provider s ON s.name = p.system_provider_name
+                     WHERE p.group_id IN ({GROUPS_IN_USE})
+                       AND (p.system_provider_name IS NULL OR s.name IS NOT NULL)
+                     ORDER BY p.group_id, p.created_at_ms, p.id LIMIT 1000000"
+                ),
                 Vec::new(),
             )
             .await?;
         rows.iter().map(routed_provider).collect()
     }
 
-    /// The models of groups that live runtimes use, by age.
+    /// The models of groups in use, by age.
     pub(crate) async fn list_directory_models(&self) -> Result<Vec<Model>, StoreError> {
         let rows = self
             .db()
             .fetch_all(
-                "SELECT id, account_id, group_id, provider_id, code, name, description, config_json, created_at_ms
-                 FROM model
-                 WHERE group_id IN (SELECT model_group_id FROM runtime
-                                    WHERE model_group_id IS NOT NULL AND deleted_at_ms IS NULL)
-                 ORDER BY created_at_ms, id LIMIT 1000000",
+                format!(
+                    "SELECT id, account_id, group_id, provider_id, code, name, description, config_json, created_at_ms
+                     FROM model WHERE group_id IN ({GROUPS_IN_USE}) ORDER BY created_at_ms, id LIMIT 1000000"
+                ),
                 Vec::new(),
             )
             .await?;

@@ -2,12 +2,14 @@
 //! what lies before a page is short where it matters.
 
 mod directory;
+mod effective;
 mod group;
 mod llm;
 mod provider;
 
 use sea_query::{Expr, ExprTrait, Func, LikeExpr, SimpleExpr};
 
+pub(super) use effective::EFFECTIVE_GROUP;
 pub use group::group_list_statement;
 pub use llm::model_list_statement;
 pub use provider::provider_list_statement;

@@ -10,6 +10,7 @@ use super::{COLUMNS, runtime};
 use crate::page::Cursor;
 use crate::runtime::{Observed, RuntimeFilter, RuntimeView};
 use crate::store::entitlement::{assigning, entitled};
+use crate::store::model::EFFECTIVE_GROUP;
 use crate::store::{Row, Store, StoreError, params};
 
 /// A condition that no row meets.
@@ -112,7 +113,6 @@ fn conditions(account_id: &AccountId, filter: &RuntimeFilter, live_replicas: &[S
         ("region_id", &filter.region_id),
         ("office_site_id", &filter.office_site_id),
         ("resource_group_id", &filter.resource_group_id),
-        ("model_group_id", &filter.model_group_id),
         ("desktop_type", &filter.desktop_type),
         ("charge_type", &filter.charge_type),
     ];
@@ -153,9 +153,13 @@ fn link_conditions(mut cond: Cond, filter: &RuntimeFilter) -> Cond {
         let exists = exists_channel();
         cond = cond.add(if configured { exists } else { exists.not() });
     }
+    // No index has what a resource group decides: the account's runtimes are walked, newest first.
+    if let Some(group_id) = &filter.model_group_id {
+        cond = cond.add(Expr::cust(EFFECTIVE_GROUP).eq(group_id.as_str()));
+    }
     if let Some(bound) = filter.has_model_group {
-        let column = Expr::col(("r", "model_group_id"));
-        cond = cond.add(if bound { column.is_not_null() } else { column.is_null() });
+        let group = Expr::cust(EFFECTIVE_GROUP);
+        cond = cond.add(if bound { group.is_not_null() } else { group.is_null() });
     }
     for (key, value) in &filter.tags {
         cond = cond.add(exists_tag(key, value.as_deref()));
@@ -217,6 +221,8 @@ fn page_statement(
         .expr_as(online, "guest_online")
         .expr_as(CaseStatement::new().case(assigning(), 1i64).finally(0i64), "assigning")
         .expr_as(Expr::col(("s", "name")), "office_site_name")
+        .expr_as(Expr::col(("rg", "name")), "resource_group_name")
+        .expr_as(Expr::col(("m", "id")), "effective_group_id")
         .expr_as(Expr::col(("m", "name")), "model_group_name")
         .expr_as(Expr::col(("m", "revision")), "model_group_revision")
         .from_as("runtime", "r");
@@ -232,7 +238,13 @@ fn page_statement(
             JoinType::LeftJoin,
             "model_group",
             "m",
-            Expr::col(("m", "id")).equals(("r", "model_group_id")),
+            Expr::col(("m", "id")).eq(Expr::cust(EFFECTIVE_GROUP)),
+        )
+        .join_as(
+            JoinType::LeftJoin,
+            "resource_group",
+            "rg",
+            Expr::col(("rg", "id")).equals(("r", "resource_group_id")),
         )
         .cond_where(conditions(account_id, filter, live_replicas))
         .order_by(("r", "created_at_ms"), Order::Desc)
@@ -351,6 +363,8 @@ fn view(row: &Row) -> Result<RuntimeView, StoreError> {
     Ok(RuntimeView {
         runtime: runtime(row)?,
         office_site_name: row.opt_text("office_site_name")?.unwrap_or_default(),
+        resource_group_name: row.opt_text("resource_group_name")?,
+        model_group_id: row.opt_parse("effective_group_id")?,
         model_group_name: row.opt_text("model_group_name")?,
         model_group_revision: row.opt_int("model_group_revision")?.unwrap_or(0),
         agent_status: super::super::guest::agent_status_from_word(&row.text("effective_status")?)?,

@@ -250,10 +250,11 @@ impl Tx {
         Ok(())
     }
 
-    /// A deleted runtime uses no model group, so that the group can be deleted too.
+    /// A deleted runtime is in no resource group and uses no model group, so that these can be deleted too.
     pub(crate) async fn delete_runtime(&mut self, id: &RuntimeId, now_ms: i64) -> Result<(), StoreError> {
         self.execute(
-            "UPDATE runtime SET deleted_at_ms = $2, power = 'Stopped', model_group_id = NULL
+            "UPDATE runtime SET deleted_at_ms = $2, power = 'Stopped', resource_group_id = NULL,
+                 model_group_id = NULL
              WHERE id = $1 AND deleted_at_ms IS NULL",
             params![id.as_str(), now_ms],
         )

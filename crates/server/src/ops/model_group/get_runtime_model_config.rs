@@ -2,7 +2,7 @@
 
 use creel_control::access::Actor;
 use creel_control::ledger::PriceList;
-use creel_control::model::{EffectiveModels, EffectiveProvider, Model, ModelError};
+use creel_control::model::{BoundBy, EffectiveModels, EffectiveProvider, Model, ModelError};
 use creel_control::runtime::provider_from_word;
 use creel_wire::error::ApiError;
 use creel_wire::ops::model_group::get_runtime_model_config::{
@@ -29,7 +29,10 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
 
 fn shown(models: EffectiveModels, with_risk: bool, cards: &PriceList) -> Data {
     let risk = with_risk.then_some(if models.applied { "Normal" } else { "Pending" });
-    let bound = models.group.is_some();
+    let bound_by = models.group.as_ref().map(|_| match models.bound_by {
+        BoundBy::Runtime => "Runtime".to_owned(),
+        BoundBy::ResourceGroup => "ResourceGroup".to_owned(),
+    });
     let (id, name) = models.group.map(|group| (group.id.to_string(), group.name)).unzip();
     Data {
         default_model: models.default_model.map(|model| format!("{}/{}", model.provider, model.code)),
@@ -38,8 +41,7 @@ fn shown(models: EffectiveModels, with_risk: bool, cards: &PriceList) -> Data {
         ),
         model_template_id: id,
         model_template_name: name,
-        // A resource group cannot have a model group yet, so that it is the runtime's own wherever there is one.
-        model_template_ref_type: bound.then(|| "Runtime".to_owned()),
+        model_template_ref_type: bound_by,
         resource_group_id: models.resource_group_id.map(|id| id.to_string()),
     }
 }

@@ -1,16 +1,20 @@
-//! Model groups (model templates, in the provider's words) and which runtime uses them.
+//! Model groups (model templates, in the provider's words) and which runtimes and resource groups use them.
 
+pub(crate) mod config_resource_group_model_template;
 pub(crate) mod config_runtime_model_template;
 pub(crate) mod create_model_template;
 pub(crate) mod delete_model_template;
 pub(crate) mod get_runtime_model_config;
+pub(crate) mod list_model_template_resource_group;
 pub(crate) mod list_model_templates;
+pub(crate) mod remove_resource_group_model_template;
 pub(crate) mod remove_runtime_model_template;
 pub(crate) mod update_model_template;
 
 use std::str::FromStr;
 
 use creel_control::model::{BindOutcome, Field, ModelError, UnknownWord};
+use creel_control::resource_group::ResourceGroupError;
 use creel_wire::error::{ApiError, ErrorCode};
 use creel_wire::id::ModelGroupId;
 
@@ -137,6 +141,9 @@ pub(crate) fn api_error(error: ModelError) -> ApiError {
              ModelTemplateId and ListModelTemplateResourceGroup show them.",
         ),
         E::RuntimeNotFound(_) => ApiError::new(ErrorCode::RUNTIME_NOT_FOUND, "The runtime is not found."),
+        E::ResourceGroupNotFound(id) => {
+            super::resource_group::api_error(ResourceGroupError::NotFound(id.clone()))
+        }
         E::ProviderNameTaken(name) => ApiError::new(
             ErrorCode::PROVIDER_NAME_TAKEN,
             format!("The model group has a provider named {name}. Use another ProviderName."),

@@ -7,7 +7,9 @@ use creel_control::runtime::{
     Disk, Management, RuntimeAttributes, RuntimeFilter, RuntimeView, SandboxStatus, provider_word,
 };
 use creel_wire::error::ApiError;
-use creel_wire::ops::runtime::describe_desktops::{Desktops, DesktopsDisks, DesktopsTags, Input, Output};
+use creel_wire::ops::runtime::describe_desktops::{
+    Desktops, DesktopsDisks, DesktopsResourceGroups, DesktopsTags, Input, Output,
+};
 use creel_wire::time::TimeFormat;
 
 use crate::app::App;
@@ -20,6 +22,7 @@ const PAGE_SIZE_MAX: i64 = 1_000;
 pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
     app.check_region(&input.region_id)?;
     let by_number = input.page_number.is_some() || input.page_size.is_some();
+    let with_groups = input.fill_resource_group != Some(false);
     if by_number {
         let page = PageNumber::new(input.page_number, input.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
             .map_err(|error| page_error(&error, "PageSize"))?;
@@ -27,7 +30,7 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
         let listed = app.runtimes.list(&actor.scope(), filter, page).await;
         let (views, total) = listed.map_err(super::api_error)?;
         return Ok(Output {
-            desktops: Some(views.into_iter().map(shown).collect()),
+            desktops: Some(views.into_iter().map(|view| shown(view, with_groups)).collect()),
             next_token: None,
             page_number: Some(page.number),
             page_size: Some(page.size),
@@ -42,7 +45,7 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
     Ok(Output {
         next_token: page.next.map(|cursor| cursor.to_token()),
         total_count: Some(page.total),
-        desktops: Some(page.items.into_iter().map(shown).collect()),
+        desktops: Some(page.items.into_iter().map(|view| shown(view, with_groups)).collect()),
         ..Output::default()
     })
 }
@@ -76,7 +79,7 @@ fn filter(input: Input) -> RuntimeFilter {
     }
 }
 
-fn shown(view: RuntimeView) -> Desktops {
+fn shown(view: RuntimeView, with_groups: bool) -> Desktops {
     let mut flags = view.management();
     if flags.is_empty() {
         flags.push(Management::NoFlag);
@@ -95,6 +98,9 @@ fn shown(view: RuntimeView) -> Desktops {
     let data = data_disk.size_gib.map(|_| shown_disk("DATA", &data_disk));
     let disks = std::iter::once(shown_disk("SYSTEM", &system_disk)).chain(data).collect();
     let tags = view.tags.into_iter().map(|(key, value)| DesktopsTags { key: Some(key), value: Some(value) });
+    let groups = runtime
+        .resource_group_id
+        .map(|id| DesktopsResourceGroups { id: Some(id.to_string()), name: view.resource_group_name });
     Desktops {
         agent_provider_list: Some(vec![provider_word(runtime.agent_provider).to_owned()]),
         bind_amount: i64::try_from(view.users.len()).ok(),
@@ -128,6 +134,7 @@ fn shown(view: RuntimeView) -> Desktops {
         // The API has no field for a reason; Progress is the one that people read while they wait.
         progress: Some(runtime.reason).filter(|reason| waits && !reason.is_empty()),
         protocol_type: Some("ASP".to_owned()),
+        resource_groups: with_groups.then(|| groups.into_iter().collect()),
         session_type: Some("SINGLE_SESSION".to_owned()),
         standard_start_time: runtime.started_at_ms.map(|at| shown_time(at, TimeFormat::Seconds)),
         start_time: runtime.started_at_ms.map(|at| shown_time(at, TimeFormat::Minutes)),

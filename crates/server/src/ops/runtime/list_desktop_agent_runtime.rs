@@ -5,7 +5,7 @@ use creel_control::page::PageNumber;
 use creel_control::runtime::{Management, RuntimeFilter, RuntimeView, provider_word};
 use creel_wire::error::ApiError;
 use creel_wire::ops::runtime::list_desktop_agent_runtime::{
-    Data, DataAgentImInfo, DataAgentInstanceInfoList, Input, Output,
+    Data, DataAgentImInfo, DataAgentInstanceInfoList, DataResourceGroup, Input, Output,
 };
 use creel_wire::words;
 
@@ -93,8 +93,12 @@ fn filter(input: Input) -> Result<RuntimeFilter, ApiError> {
 fn shown(view: RuntimeView) -> Data {
     let management = view.management().into_iter().map(|flag| flag.as_str().to_owned()).collect();
     let runtime = view.runtime;
-    let configured = runtime.model_group_id.is_some();
-    let group_id = runtime.model_group_id.map(|id| id.to_string());
+    let configured = view.model_group_id.is_some();
+    let group_id = view.model_group_id.map(|id| id.to_string());
+    let resource_group = runtime.resource_group_id.map(|id| DataResourceGroup {
+        resource_group_id: Some(id.to_string()),
+        resource_group_name: view.resource_group_name,
+    });
     let agent = DataAgentInstanceInfoList {
         agent_instance_status: Some(agent_status_word(view.agent_status).to_owned()),
         agent_instance_version: view.observed.and_then(|seen| seen.agent_version),
@@ -127,6 +131,7 @@ fn shown(view: RuntimeView) -> Data {
         model_template_name: view.model_group_name,
         os_type: Some(runtime.os_type),
         region_id: Some(runtime.region_id),
+        resource_group,
         resource_id: Some(runtime.id.to_string()),
         ..Data::default()
     }

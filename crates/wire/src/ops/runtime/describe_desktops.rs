@@ -51,7 +51,7 @@ const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("EndUserId", Kind::Strings).items_max(100),
     ParamSpec::new("ExcludedEndUserId", Kind::Strings).items_max(50),
     ParamSpec::new("ExpiredTime", Kind::String).refused(),
-    ParamSpec::new("FillResourceGroup", Kind::Boolean).ignored(),
+    ParamSpec::new("FillResourceGroup", Kind::Boolean),
     ParamSpec::new("FilterDesktopGroup", Kind::Boolean).ignored(),
     ParamSpec::new("GpuInstanceGroupId", Kind::String).refused(),
     ParamSpec::new("GroupId", Kind::String).refused(),
@@ -119,6 +119,8 @@ pub struct Input {
     pub end_user_id: Vec<String>,
     /// At most 50 items. Example: `andy`.
     pub excluded_end_user_id: Vec<String>,
+    /// False leaves the resource groups out. Example: `true`.
+    pub fill_resource_group: Option<bool>,
     /// At most 100 items.
     pub image_id: Vec<String>,
     /// One of `NoFlag`, `Migrating`, `MigratingProtocol`, `Updating`, `Hibernating`, `Hibernated`,
@@ -180,6 +182,7 @@ impl Input {
             directory_id: fields.optional("DirectoryId")?,
             end_user_id: fields.list("EndUserId")?,
             excluded_end_user_id: fields.list("ExcludedEndUserId")?,
+            fill_resource_group: fields.optional("FillResourceGroup")?,
             image_id: fields.list("ImageId")?,
             management_flag: fields.optional("ManagementFlag")?,
             max_results: fields.optional("MaxResults")?,
