@@ -166,12 +166,12 @@ impl Answer {
         }
     }
 
-    /// The usage as a tokenizer sees it, for an upstream that reported none; input that was reported is believed.
-    /// Costs milliseconds, and memory on its first use: for answers that have ended.
-    pub fn estimate(&self, model: &str, request: &Sample, bound: &Usage) -> Usage {
-        let guess = usage::estimate_by_tokens(model, request, &self.seen.sample, bound);
-        let told = self.seen.counts.usage(self.seen.dialect);
-        if told.input_total() == 0 { guess } else { Usage { output: guess.output.max(told.output), ..told } }
+    /// What an estimate is made of, for an upstream that reported no usage. Takes it out of an answer that has ended.
+    pub fn estimate(&mut self) -> Estimate {
+        Estimate {
+            answer: std::mem::take(&mut self.seen.sample),
+            told: self.seen.counts.usage(self.seen.dialect),
+        }
     }
 
     /// An event of our own may be added to what was sent.
@@ -185,6 +185,23 @@ impl Answer {
     /// An event for the client that says why its stream has no good end.
     pub fn error_event(&self, status: u16, error: &ErrorBody<'_>) -> Bytes {
         error.event(self.client, status).into()
+    }
+}
+
+/// What is known of an answer whose usage was not reported.
+#[derive(Debug)]
+pub struct Estimate {
+    answer: Sample,
+    told: Usage,
+}
+
+impl Estimate {
+    /// The usage as a tokenizer sees it, never above `bound`; input that was reported is believed. Costs milliseconds,
+    /// and 70 and some memory on its first use.
+    pub fn usage(&self, model: &str, request: &Sample, bound: &Usage) -> Usage {
+        let guess = usage::estimate_by_tokens(model, request, &self.answer, bound);
+        let told = self.told;
+        if told.input_total() == 0 { guess } else { Usage { output: guess.output.max(told.output), ..told } }
     }
 }
 
@@ -413,9 +430,10 @@ mod tests {
             answer.push(body.into()).expect("an answer");
             answer.end().expect("an answer");
             assert_eq!(answer.usage(), None);
-            assert_eq!(answer.estimate("m", &request, &BOUND), expect);
+            let estimate = answer.estimate();
+            assert_eq!(estimate.usage("m", &request, &BOUND), expect);
             let small = Usage { input: 2, output: 3, ..Usage::default() };
-            assert_eq!(answer.estimate("m", &request, &small), small, "never above the bound");
+            assert_eq!(estimate.usage("m", &request, &small), small, "never above the bound");
         }
     }
 
@@ -426,7 +444,7 @@ mod tests {
         let text = r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Once upon"}}"#;
         answer.push(format!("{start}\n\n{text}\n\n").into()).expect("an answer");
         assert_eq!(answer.usage(), None, "the output is not reported");
-        let usage = answer.estimate("m", &Sample::of_request(b"x"), &BOUND);
+        let usage = answer.estimate().usage("m", &Sample::of_request(b"x"), &BOUND);
         let output = tokens::count("m", "Once upon");
         assert_eq!(usage, Usage { input: 7, cached_input: 5, output, ..Usage::default() });
     }

@@ -13,7 +13,6 @@ pub mod dialect;
 pub mod error;
 mod event;
 pub mod notice;
-pub mod openai;
 pub mod price;
 pub mod request;
 pub mod scan;

@@ -184,11 +184,6 @@ pub fn of(dialect: Dialect, usage: &[u8]) -> Option<Usage> {
     Counts::read(dialect, usage).map(|counts| counts.usage(dialect))
 }
 
-/// [`of`] a chat completion.
-pub fn decode(usage: &[u8]) -> Option<Usage> {
-    of(Dialect::Chat, usage)
-}
-
 /// What one stream chunk says about usage, and whether that is all it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkUsage {
@@ -251,22 +246,8 @@ pub(crate) fn counts_within(dialect: Dialect, data: &[u8], within: &str) -> Opti
     found
 }
 
-/// An estimate for a call whose upstream reported nothing: four bytes a token of input; of the output a token for
-/// each event of a stream at least, and one for four bytes of text. Never above `bound`, the class that was
-/// reserved; the ledger labels what is settled by it.
-pub fn estimate(request_bytes: u64, answer_events: u64, answer_bytes: u64, bound: &Usage) -> Usage {
-    /// Around the text of one event or of a whole answer, in bytes.
-    const FRAME_BYTES: u64 = 200;
-    let text_bytes = answer_bytes.saturating_sub(answer_events.max(1).saturating_mul(FRAME_BYTES));
-    let output = answer_events.max(text_bytes.div_ceil(4));
-    Usage {
-        input: request_bytes.div_ceil(4).min(bound.input_total()),
-        output: output.min(bound.output),
-        ..Usage::default()
-    }
-}
-
-/// The same with a tokenizer, from samples of both sides.
+/// An estimate for a call whose upstream reported nothing, by a tokenizer from samples of both sides. Never above
+/// `bound`, which was reserved; the ledger labels what is settled by it.
 pub fn estimate_by_tokens(model: &str, request: &Sample, answer: &Sample, bound: &Usage) -> Usage {
     Usage {
         input: request.tokens(model).min(bound.input_total()),
@@ -329,7 +310,7 @@ mod tests {
             (r#"{"prompt_tokens":1.5}"#, None),
             (r#"{"prompt_tokens":"#, None),
         ] {
-            assert_eq!(decode(text.as_bytes()), expect, "{text}");
+            assert_eq!(of(Dialect::Chat, text.as_bytes()), expect, "{text}");
         }
     }
 
@@ -377,18 +358,5 @@ mod tests {
             let found = of_chunk(text.as_bytes()).map(|chunk| (chunk.usage, chunk.alone));
             assert_eq!(found, expect, "{text}");
         }
-    }
-
-    #[test]
-    fn an_estimate_stays_within_the_bound() {
-        let bound = Usage { input: 100, output: 50, ..Usage::default() };
-        let used = |request, events, bytes| {
-            let usage = estimate(request, events, bytes, &bound);
-            (usage.input, usage.output)
-        };
-        assert_eq!(used(80, 3, 700), (20, 25));
-        assert_eq!(used(80, 3, 300), (20, 3));
-        assert_eq!(used(800, 0, 9_000), (100, 50));
-        assert_eq!(used(0, 0, 0), (0, 0));
     }
 }

@@ -24,7 +24,7 @@ enum Within {
 
 /// Follows one JSON answer.
 #[derive(Debug)]
-pub struct AnswerScanner {
+pub(crate) struct AnswerScanner {
     dialect: Dialect,
     within: Within,
     depth: u32,
@@ -40,20 +40,9 @@ pub struct AnswerScanner {
 
 const NAME: &[u8] = b"usage";
 
-impl Default for AnswerScanner {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl AnswerScanner {
-    /// A scanner before the first byte of a chat completion.
-    pub fn new() -> Self {
-        Self::of(Dialect::Chat)
-    }
-
     /// A scanner before the first byte of an answer in `dialect`.
-    pub fn of(dialect: Dialect) -> Self {
+    pub(crate) fn of(dialect: Dialect) -> Self {
         Self {
             dialect,
             within: Within::Plain,
@@ -67,7 +56,7 @@ impl AnswerScanner {
     }
 
     /// Follows the next bytes.
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while let Some((&byte, tail)) = rest.split_first() {
             if self.within == Within::String && self.matched.is_none() && !self.wanted {
@@ -84,7 +73,7 @@ impl AnswerScanner {
     }
 
     /// The usage, once its member has been passed.
-    pub fn usage(&self) -> Option<Usage> {
+    pub(crate) fn usage(&self) -> Option<Usage> {
         self.usage
     }
 
@@ -150,7 +139,7 @@ mod tests {
     use super::*;
 
     fn scan(parts: &[&[u8]]) -> Option<Usage> {
-        let mut scanner = AnswerScanner::new();
+        let mut scanner = AnswerScanner::of(Dialect::Chat);
         for part in parts {
             scanner.push(part);
         }

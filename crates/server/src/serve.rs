@@ -18,8 +18,7 @@ use creel_control::entitlement::Entitlements;
 use creel_control::id_gen::IdGen;
 use creel_control::ledger::{Credits, LedgerError};
 use creel_control::message::Messages;
-use creel_control::model::ModelError;
-use creel_control::model::Models;
+use creel_control::model::{ModelError, Models, ProviderApi};
 use creel_control::office_site::OfficeSites;
 use creel_control::principal::{self, Principals};
 use creel_control::resource_group::ResourceGroups;
@@ -45,9 +44,7 @@ pub enum ServeError {
     Store(#[from] StoreError),
     #[error("taking up the operator's model providers")]
     SystemProviders(#[from] ModelError),
-    #[error(
-        "system_provider {name}: its api {api:?} is not openai-completions, the only one that the gateway speaks"
-    )]
+    #[error("system_provider {name}: its api {api:?} is none that the gateway speaks: {words}", words = ProviderApi::WORDS)]
     SystemProviderApi { name: String, api: String },
     #[error("opening the ledger")]
     Ledger(#[from] LedgerError),

@@ -133,9 +133,21 @@ pub struct ModelProvider {
 pub enum ProviderEndpoint {
     /// Through our gateway, at the guest's server URL + `/v1`, with the virtual key and the header
     /// `X-Creel-Provider: <name>`.
-    Gateway,
+    Gateway {
+        /// What the provider speaks, such as `anthropic-messages`. The gateway takes it as it is; an agent that cannot
+        /// speak it may use `openai-completions` instead, which the gateway converts where that is possible.
+        #[serde(default = "ProviderEndpoint::default_api")]
+        api: String,
+    },
     /// Straight to the provider with its real key: only when the operator allows it (`gateway.required = false`).
     Direct { api: String, base_url: String, api_key: Secret },
+}
+
+impl ProviderEndpoint {
+    /// What agents spoke to the gateway before servers said it.
+    fn default_api() -> String {
+        "openai-completions".to_owned()
+    }
 }
 
 /// One model of a provider.
@@ -256,4 +268,25 @@ pub enum CommandEnd {
     Failed {
         message: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guests_and_servers_of_both_ages_understand_where_the_gateway_is() {
+        /// As guests knew it before servers told the dialect.
+        #[derive(Debug, PartialEq, Deserialize)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
+        enum Older {
+            Gateway,
+        }
+        let gateway = |api: &str| ProviderEndpoint::Gateway { api: api.to_owned() };
+        let text = serde_json::to_string(&gateway("anthropic-messages")).expect("serialises");
+        assert_eq!(serde_json::from_str::<ProviderEndpoint>(&text).ok(), Some(gateway("anthropic-messages")));
+        assert_eq!(serde_json::from_str::<Older>(&text).ok(), Some(Older::Gateway));
+        let older = serde_json::from_str::<ProviderEndpoint>(r#"{"kind":"gateway"}"#).ok();
+        assert_eq!(older, Some(gateway("openai-completions")));
+    }
 }

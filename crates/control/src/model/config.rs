@@ -84,7 +84,7 @@ pub(super) fn keyless_json(api: ProviderApi, base_url: &str) -> String {
 
 pub(super) fn check_api(api: &str) -> Result<ProviderApi, ConfigError> {
     let known = api.parse();
-    known.or_else(|_| wrong("must have the api openai-completions, the only one that is supported so far"))
+    known.or_else(|_| wrong(format!("must have one of these as its api: {}", ProviderApi::WORDS)))
 }
 
 pub(super) fn check_key(key: &Secret) -> Result<(), ConfigError> {

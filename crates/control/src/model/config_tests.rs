@@ -12,13 +12,18 @@ fn a_provider_configuration_is_read_strictly() {
     .unwrap();
     assert_eq!((good.base_url.as_str(), good.api_key.expose()), ("https://host:8443/v1", "sk-0123456789"));
     assert_eq!(good.to_json(), r#"{"api":"openai-completions","baseUrl":"https://host:8443/v1"}"#);
+    for api in ProviderApi::ALL {
+        let text = format!(r#"{{"api":"{}","apiKey":"k","baseUrl":"https://h"}}"#, api.as_str());
+        assert_eq!(provider(&text).unwrap().api, api);
+        assert!(ProviderApi::WORDS.contains(api.as_str()));
+    }
     for (text, says) in [
         ("", "JSON object"),
         ("[]", "JSON object"),
         (r#"{"api":"openai-completions","apiKey":"sk-SECRET"}"#, "each a text"),
         (r#"{"api":"openai-completions","apiKey":7,"baseUrl":"https://h"}"#, "each a text"),
         (r#"{"api":"openai-completions","apiKey":"sk-SECRET","baseUrl":"https://h","x":1}"#, "only api"),
-        (r#"{"api":"anthropic-messages","apiKey":"sk-SECRET","baseUrl":"https://h"}"#, "openai-completions"),
+        (r#"{"api":"ollama","apiKey":"sk-SECRET","baseUrl":"https://h"}"#, "anthropic-messages"),
         (r#"{"api":"openai-completions","apiKey":"","baseUrl":"https://h"}"#, "printable"),
         (r#"{"api":"openai-completions","apiKey":"sk SECRET","baseUrl":"https://h"}"#, "printable"),
         (r#"{"api":"openai-completions","apiKey":"sk-SECRET","baseUrl":"https://u:p@h/v1"}"#, "credentials"),

@@ -81,6 +81,10 @@ pub struct SealedKey {
 pub struct DirectoryModel {
     pub id: ModelId,
     pub code: String,
+    /// For people.
+    pub name: String,
+    /// Tokens.
+    pub context_window: Option<u64>,
     /// Tokens.
     pub max_output_tokens: Option<u64>,
 }
@@ -202,8 +206,14 @@ impl Models {
         let providers = self.store.list_directory_providers().await?;
         let mut models: HashMap<ProviderId, Vec<DirectoryModel>> = HashMap::new();
         for model in self.store.list_directory_models().await? {
-            let max_output_tokens = model.traits().max_output_tokens;
-            let entry = DirectoryModel { id: model.id, code: model.code, max_output_tokens };
+            let traits = model.traits();
+            let entry = DirectoryModel {
+                id: model.id,
+                code: model.code,
+                name: model.name,
+                context_window: traits.context_window,
+                max_output_tokens: traits.max_output_tokens,
+            };
             models.entry(model.provider_id).or_default().push(entry);
         }
         let mut groups: Vec<DirectoryGroup> = Vec::new();
@@ -247,7 +257,7 @@ impl Models {
         // The operator's rule holds for what was made before it, too; so does the absence of a key to hand out.
         let sealed = match &provider.api_key_sealed {
             Some(sealed) if !provider.proxied && !self.gateway_required => sealed,
-            _ => return Ok(ProviderEndpoint::Gateway),
+            _ => return Ok(ProviderEndpoint::Gateway { api: provider.api.as_str().to_owned() }),
         };
         Ok(ProviderEndpoint::Direct {
             api: provider.api.as_str().to_owned(),

@@ -177,14 +177,27 @@ impl FromStr for ProviderType {
 /// The dialect a provider speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProviderApi {
+    /// Chat completions and embeddings.
     OpenAiCompletions,
+    /// Responses and embeddings.
+    OpenAiResponses,
+    /// Messages.
+    AnthropicMessages,
 }
 
 impl ProviderApi {
-    /// The word in configurations and in the store.
+    /// Every dialect, in the order in which messages name them.
+    pub const ALL: [ProviderApi; 3] =
+        [ProviderApi::OpenAiCompletions, ProviderApi::OpenAiResponses, ProviderApi::AnthropicMessages];
+    /// Their words, for messages.
+    pub const WORDS: &'static str = "openai-completions, openai-responses, anthropic-messages";
+
+    /// The word in configurations and in the store; OpenClaw has the same.
     pub fn as_str(self) -> &'static str {
         match self {
             ProviderApi::OpenAiCompletions => "openai-completions",
+            ProviderApi::OpenAiResponses => "openai-responses",
+            ProviderApi::AnthropicMessages => "anthropic-messages",
         }
     }
 }
@@ -193,7 +206,7 @@ impl FromStr for ProviderApi {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        find(&[ProviderApi::OpenAiCompletions], Self::as_str, text, "openai-completions")
+        find(&ProviderApi::ALL, Self::as_str, text, ProviderApi::WORDS)
     }
 }
 

@@ -33,6 +33,7 @@ pub struct Provider {
     pub provider_type: ProviderType,
     /// Its configuration without the key.
     pub config_json: String,
+    /// The system provider's where `system_provider_name` is set.
     pub api: ProviderApi,
     /// Empty where `system_provider_name` is set.
     pub base_url: String,
@@ -135,9 +136,10 @@ impl Models {
                     }
                     let now_ms = provider.created_at_ms;
                     actor.audit(tx, &[provider.group_id.as_str(), provider.id.as_str()], now_ms).await?;
-                    insert_provider(tx, &provider, agent).await?;
-                    actor.remember(tx, &provider.id, now_ms).await?;
-                    Ok(provider.id)
+                    let id = provider.id.clone();
+                    insert_provider(tx, provider, agent).await?;
+                    actor.remember(tx, &id, now_ms).await?;
+                    Ok(id)
                 })
             })
             .await
@@ -245,25 +247,22 @@ pub(super) async fn lock_provider(
     Ok((provider, group))
 }
 
-async fn insert_provider(tx: &mut Tx, provider: &Provider, agent: GroupAgent) -> Result<(), ModelError> {
+async fn insert_provider(tx: &mut Tx, mut provider: Provider, agent: GroupAgent) -> Result<(), ModelError> {
     let group = tx.lock_model_group(&provider.account_id, &provider.group_id).await?;
     let group = group.ok_or_else(|| ModelError::no_group(&provider.group_id))?;
     if group.agent != agent {
         let problem = format!("must be {}, as the model group has it", group.agent.as_str());
         return Err(ModelError::invalid(Field::AgentProvider, problem));
     }
-    if let Some(name) = &provider.system_provider_name
-        && tx.find_system_provider(name).await?.is_none()
-    {
-        return Err(ModelError::NoSystemProvider(name.clone()));
+    if let Some(name) = &provider.system_provider_name {
+        let system = tx.find_system_provider(name).await?;
+        provider.api = system.ok_or_else(|| ModelError::NoSystemProvider(name.clone()))?.api;
     }
     if tx.count_model_providers(&provider.group_id).await? >= PROVIDERS_MAX {
         return Err(ModelError::TooManyProviders);
     }
-    match tx.insert_model_provider(provider).await {
-        Err(StoreError::Unique(_)) => {
-            return Err(ModelError::ProviderNameTaken(provider.provider_name.clone()));
-        }
+    match tx.insert_model_provider(&provider).await {
+        Err(StoreError::Unique(_)) => return Err(ModelError::ProviderNameTaken(provider.provider_name)),
         other => other?,
     }
     tx.update_model_group(&group).await?;

@@ -104,7 +104,9 @@ impl Models {
                     actor.audit(tx, &names, now_ms).await?;
                     for (provider, models) in &changed {
                         tx.put_system_provider(provider, models, now_ms).await?;
+                        tx.spread_system_api(provider).await?;
                     }
+                    tx.raise(Topic::Guest).await?;
                     tx.raise(Topic::Directory).await?;
                     Ok(())
                 })

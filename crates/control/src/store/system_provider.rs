@@ -52,6 +52,24 @@ impl Tx {
         self.fetch_all(MODELS, params![name]).await?.iter().map(model).collect()
     }
 
+    /// Gives the groups' copies of a system provider its dialect. Groups in which that changes something get their
+    /// next revision, so that their agents are told.
+    pub(crate) async fn spread_system_api(&mut self, provider: &SystemProvider) -> Result<(), StoreError> {
+        let binds = || params![&provider.name, provider.api.as_str()];
+        self.execute(
+            "UPDATE model_group SET revision = revision + 1
+             WHERE id IN (SELECT group_id FROM model_provider WHERE system_provider_name = $1 AND api <> $2)",
+            binds(),
+        )
+        .await?;
+        self.execute(
+            "UPDATE model_provider SET api = $2 WHERE system_provider_name = $1 AND api <> $2",
+            binds(),
+        )
+        .await?;
+        Ok(())
+    }
+
     /// Makes a system provider and its models exactly these.
     pub(crate) async fn put_system_provider(
         &mut self,

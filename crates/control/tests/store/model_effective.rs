@@ -1,6 +1,7 @@
 use creel_control::access::Actor;
 use creel_control::model::{
-    BindOutcome, GroupAgent, KeyHolder, ModelError, Models, NewGroup, NewModel, NewProvider, applied_marker,
+    BindOutcome, GroupAgent, KeyHolder, ModelError, Models, NewGroup, NewModel, NewProvider, ProviderApi,
+    SystemProviderSeed, applied_marker,
 };
 use creel_control::store::{StoreError, Topic, params};
 use creel_testkit::{TestStore, both_databases};
@@ -69,6 +70,10 @@ async fn generation(t: &TestStore, id: &str) -> i64 {
     rows[0].int("generation").unwrap()
 }
 
+fn through_gateway(api: &str) -> ProviderEndpoint {
+    ProviderEndpoint::Gateway { api: api.to_owned() }
+}
+
 fn id(text: &str) -> RuntimeId {
     RuntimeId::parse(text).unwrap()
 }
@@ -135,7 +140,7 @@ both_databases! {
         assert_eq!(marker, applied_marker(&one, revision(&t, &one).await));
         assert_eq!(desired.default_model, Some(ModelRef { provider: "bailian".into(), code: "small".into() }));
         assert_eq!(desired.providers.len(), 1, "one without models is left out");
-        assert_eq!(desired.providers[0].endpoint, ProviderEndpoint::Gateway);
+        assert_eq!(desired.providers[0].endpoint, through_gateway("openai-completions"));
         let big = &desired.providers[0].models[0];
         assert_eq!((big.code.as_str(), big.name.as_str(), big.reasoning), ("big", "Big", true));
         assert_eq!((big.context_window, big.max_output_tokens, big.input.len()), (Some(1000), Some(100), 2));
@@ -156,7 +161,36 @@ both_databases! {
         };
         assert_eq!((base_url.as_str(), api_key.expose()), ("https://host/v1", KEY));
         let (desired, _) = models(&t).desired_models(&id("ecd-1")).await.unwrap().unwrap();
-        assert_eq!(desired.providers[0].endpoint, ProviderEndpoint::Gateway);
+        assert_eq!(desired.providers[0].endpoint, through_gateway("openai-completions"));
+    }
+
+    async fn agents_follow_the_dialect_of_the_operators_provider(t) {
+        let speaks = async |api| {
+            let seed = SystemProviderSeed { api, ..seed(vec![system_model("qwen")]) };
+            let operator = Actor::operator(account("11"), "SeedSystemProviders", t.ids.request_id());
+            models(&t).seed_system_providers(operator, vec![seed]).await.unwrap();
+        };
+        speaks(ProviderApi::AnthropicMessages).await;
+        runtime(&t, "11", "ecd-1", None, "OpenClaw").await;
+        let (one, other) = (group(&t, "one").await, group(&t, "other").await);
+        let credit = provider(&t, &one, "wuying-credit").await;
+        provider(&t, &other, "bailian").await;
+        add(&t, &credit, vec![new_model("qwen")]).await.unwrap();
+        bind(&t, &one, &["ecd-1"]).await;
+        let mut guest = t.store.topics().subscribe(Topic::Guest);
+        guest.mark_unchanged();
+        let before = (revision(&t, &one).await, revision(&t, &other).await);
+        for (api, changes) in [
+            (ProviderApi::AnthropicMessages, 0), (ProviderApi::OpenAiResponses, 1), (ProviderApi::OpenAiResponses, 1),
+        ] {
+            speaks(api).await;
+            let (desired, _) = models(&t).desired_models(&id("ecd-1")).await.unwrap().unwrap();
+            assert_eq!(desired.providers[0].endpoint, through_gateway(api.as_str()));
+            assert_eq!((revision(&t, &one).await, revision(&t, &other).await), (before.0 + changes, before.1));
+            let view = models(&t).get_provider(&account("11"), &credit).await.unwrap();
+            assert_eq!(view.config, format!(r#"{{"api":"{}"}}"#, api.as_str()));
+        }
+        assert!(guest.has_changed().unwrap());
     }
 
     async fn models_are_applied_when_the_guest_confirmed_this_revision(t) {

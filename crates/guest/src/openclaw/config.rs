@@ -179,10 +179,11 @@ fn render_provider(
 ) -> Value {
     let models: Vec<Value> = provider.models.iter().map(render_model).collect();
     match &provider.endpoint {
-        ProviderEndpoint::Gateway => json!({
+        // OpenClaw takes `/v1` off again where it speaks messages.
+        ProviderEndpoint::Gateway { api } => json!({
             "baseUrl": format!("{}/v1", context.server_url),
             "apiKey": files.reference("virtual", context.virtual_key),
-            "api": "openai-completions",
+            "api": api,
             "headers": { PROVIDER_HEADER: provider.name },
             "models": models,
         }),

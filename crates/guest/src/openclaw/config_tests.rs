@@ -18,6 +18,10 @@ fn provider(name: &str, endpoint: ProviderEndpoint, codes: &[&str]) -> ModelProv
     ModelProvider { name: name.to_owned(), endpoint, models: codes.iter().map(|code| model(code)).collect() }
 }
 
+fn gateway(api: &str) -> ProviderEndpoint {
+    ProviderEndpoint::Gateway { api: api.to_owned() }
+}
+
 fn desired(models: Option<ModelConfig>) -> DesiredState {
     DesiredState { generation: 3, provider: AgentProvider::OpenClaw, models }
 }
@@ -54,7 +58,11 @@ fn through_the_gateway_and_straight_to_a_provider() {
     let mut second = provider("own", direct, &[]);
     second.models.push(bare);
     let models = ModelConfig {
-        providers: vec![provider("bailian", ProviderEndpoint::Gateway, &["m1", "m2"]), second],
+        providers: vec![
+            provider("bailian", gateway("openai-completions"), &["m1", "m2"]),
+            provider("claude", gateway("anthropic-messages"), &["m4"]),
+            second,
+        ],
         default_model: Some(ModelRef { provider: "bailian".to_owned(), code: "m2".to_owned() }),
     };
     check(&desired(Some(models)), include_str!("testdata/two_providers.json"));
@@ -64,8 +72,8 @@ fn through_the_gateway_and_straight_to_a_provider() {
 fn a_default_that_is_not_there_gives_way_to_the_first_model() {
     let models = ModelConfig {
         providers: vec![
-            provider("empty", ProviderEndpoint::Gateway, &[]),
-            provider("a", ProviderEndpoint::Gateway, &["x", "y"]),
+            provider("empty", gateway("openai-completions"), &[]),
+            provider("a", gateway("openai-responses"), &["x", "y"]),
         ],
         default_model: Some(ModelRef { provider: "a".to_owned(), code: "gone".to_owned() }),
     };
@@ -74,7 +82,7 @@ fn a_default_that_is_not_there_gives_way_to_the_first_model() {
 
 fn any_endpoint() -> impl Strategy<Value = ProviderEndpoint> {
     prop_oneof![
-        Just(ProviderEndpoint::Gateway),
+        "[a-z-]{1,20}".prop_map(|api| ProviderEndpoint::Gateway { api }),
         "[a-z0-9:/.]{1,20}".prop_map(|base_url| ProviderEndpoint::Direct {
             api: "openai-completions".to_owned(),
             base_url,

@@ -38,7 +38,7 @@ fn desired(generation: i64, models: &[&str]) -> DesiredState {
     };
     let provider = ModelProvider {
         name: "p".to_owned(),
-        endpoint: ProviderEndpoint::Gateway,
+        endpoint: ProviderEndpoint::Gateway { api: "openai-completions".to_owned() },
         models: models.iter().map(model).collect(),
     };
     let models = ModelConfig { providers: vec![provider], default_model: None };

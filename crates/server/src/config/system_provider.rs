@@ -16,7 +16,7 @@ pub struct SystemProvider {
     pub name: String,
     /// Where its API begins, such as `https://…/v1`.
     pub base_url: String,
-    /// Its dialect, such as `openai-completions`.
+    /// Its dialect: `openai-completions`, `openai-responses` or `anthropic-messages`.
     pub api: String,
     /// Name of the environment variable that holds its key.
     #[serde(default)]

@@ -39,6 +39,11 @@ pub(crate) struct Reply(mpsc::Sender<Piece>);
 pub(crate) struct Gone;
 
 impl Reply {
+    /// The client has gone.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.is_closed()
+    }
+
     async fn send(&self, piece: Piece) -> Result<(), Gone> {
         self.0.send(piece).await.map_err(|_| Gone)
     }

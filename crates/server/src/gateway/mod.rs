@@ -1,7 +1,10 @@
-//! The gateway between agents and model providers: `/v1/chat/completions` and `/v1/models` on the agent listener.
+//! The gateway between agents and model providers: `/v1/…` on the agent listener, for clients of OpenAI's and of
+//! Anthropic's dialects.
 //!
 //! A call: virtual key → agent and its models → route → reserve an upper bound → upstream → stream out and meter →
-//! settle. The body of a request is read once and held; that of an answer never is. Nothing here logs addresses,
+//! settle. A provider of the caller's dialect is asked in it, byte for byte; for another the call is converted, or
+//! refused before anything is reserved. The body of a request is read once and held; that of an answer is not, but
+//! where it must be converted as a whole. Nothing here logs addresses,
 //! headers or bodies of requests. The real key exists in the header of the upstream request only.
 //!
 //! Callers: the agent listener, which mounts [`Gateway::handle`] under `/v1/`. It must limit heads (hyper's
@@ -9,11 +12,14 @@
 //! reading stops the call that feeds it.
 
 mod call;
+mod counter;
 mod deadline;
 mod driven;
-mod meter;
+mod endpoint;
+mod models;
 pub mod ports;
 mod refusal;
+mod relay;
 pub mod stall;
 mod upstream;
 mod upstream_error;
@@ -28,21 +34,26 @@ use bytes::{Bytes, BytesMut};
 use creel_control::clock::Clock;
 use creel_control::id_gen::IdGen;
 use creel_control::tasks::Tasks;
-use creel_llm::openai::chat::ChatRequest;
-use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use creel_llm::dialect::Dialect;
+use creel_llm::request::Request as Asked;
+use http::header::{self, HeaderMap};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 
 use call::Call;
+use counter::Counter;
 use deadline::Deadline;
 pub use driven::{BrokenOff, Driven, GatewayBody};
-use ports::{AgentAccess, Billing, Directory, KeyHash, Resolution, Route};
-use refusal::Denial;
+use endpoint::Endpoint;
+use ports::{AgentAccess, Billing, Directory, KeyHash, Resolution, Route, Way};
+use refusal::{Denial, Problem};
 use upstream::UpstreamClient;
 
 /// Within which provider of the group a bare model code is meant.
 const PROVIDER_HEADER: &str = "x-creel-provider";
+const NO_SUCH_PATH: &str = "There is no such path. Use /v1/chat/completions, /v1/responses, /v1/embeddings, \
+    /v1/messages, /v1/messages/count_tokens or /v1/models.";
 
 /// Bounds of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +97,7 @@ pub struct Gateway<B: Billing> {
     directory: Arc<Directory>,
     billing: B,
     upstream: UpstreamClient,
+    counter: Counter,
     tasks: Tasks,
     ids: IdGen,
     clock: Arc<dyn Clock>,
@@ -104,7 +116,7 @@ impl<B: Billing> Gateway<B> {
     ) -> Result<Self, rustls::Error> {
         let upstream = UpstreamClient::new(limits.connect_max)?;
         let ids = IdGen::new(clock.clone());
-        Ok(Self { directory, billing, upstream, tasks, ids, clock, limits })
+        Ok(Self { directory, billing, upstream, counter: Counter::new(), tasks, ids, clock, limits })
     }
 
     /// Answers one request whose path begins with `/v1/`.
@@ -112,66 +124,86 @@ impl<B: Billing> Gateway<B> {
     where
         R: Body<Data = Bytes> + Unpin,
     {
-        match (request.uri().path(), request.method()) {
-            ("/v1/chat/completions", &Method::POST) => match self.chat(request).await {
+        let (path, headers) = (request.uri().path(), request.headers());
+        let Some(endpoint) = Endpoint::of(path) else {
+            let problem = Problem::invalid(StatusCode::NOT_FOUND, "unknown_url", NO_SUCH_PATH);
+            return whole(problem.response(endpoint::dialect(path, headers)));
+        };
+        if request.method() != endpoint.method() {
+            let text = "This path does not take this method.";
+            let problem = Problem::invalid(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", text);
+            return whole(problem.response(endpoint::dialect(path, headers)));
+        }
+        match endpoint {
+            Endpoint::Ask(dialect) => match self.ask(dialect, request).await {
                 Ok(response) => response,
                 Err(response) => whole(*response),
             },
-            ("/v1/models", &Method::GET) => whole(match self.authenticate(request.headers()) {
-                Ok(access) => models(&access),
-                Err(response) => *response,
-            }),
-            ("/v1/chat/completions" | "/v1/models", _) => {
-                let text = "This path does not take this method.";
-                whole(refusal::invalid(StatusCode::METHOD_NOT_ALLOWED, text, None, "method_not_allowed"))
-            }
-            _ => {
-                let text = "There is no such path. Use /v1/chat/completions or /v1/models.";
-                whole(refusal::invalid(StatusCode::NOT_FOUND, text, None, "unknown_url"))
+            Endpoint::Models | Endpoint::Model(_) => {
+                let dialect = endpoint::dialect(path, headers);
+                let shown = self.authenticate(headers).and_then(|access| match endpoint {
+                    Endpoint::Model(name) => models::one(|name| route(&access, name, headers), name, dialect),
+                    _ => Ok(models::list(&access, dialect)),
+                });
+                whole(shown.unwrap_or_else(|problem| problem.response(dialect)))
             }
         }
     }
 
-    async fn chat<R>(self: &Arc<Self>, request: Request<R>) -> Result<Response<GatewayBody>, Refused>
+    async fn ask<R>(
+        self: &Arc<Self>,
+        dialect: Dialect,
+        request: Request<R>,
+    ) -> Result<Response<GatewayBody>, Refused>
     where
         R: Body<Data = Bytes> + Unpin,
     {
-        let access = self.authenticate(request.headers())?;
+        let told = |problem: Problem| Box::new(problem.response(dialect));
+        let access = self.authenticate(request.headers()).map_err(told)?;
         let (parts, body) = request.into_parts();
-        let body = self.read_body(&parts.headers, body).await?;
-        let request = ChatRequest::read(&body).map_err(|error| {
-            let text = format!("{error}.");
-            Box::new(refusal::invalid(StatusCode::BAD_REQUEST, &text, error.param(), "invalid_request"))
+        let body = self.read_body(&parts.headers, body).await.map_err(told)?;
+        let request = Asked::read(dialect, &body).map_err(|error| {
+            let problem = Problem::invalid(StatusCode::BAD_REQUEST, "invalid_request", format!("{error}."));
+            told(problem.about(error.param()))
         })?;
         let id = self.ids.call();
         let created_s = self.clock.now().as_second();
-        let route = route(&access, request.model(), &parts.headers).map_err(|denial| {
-            let form = call::form(&request);
-            Box::new(call::deny(&access, denial, &id, created_s, request.model(), form))
-        })?;
+        let found = route(&access, request.model(), &parts.headers).and_then(|route| {
+            let way = route.provider.upstream.way(dialect).ok_or(Denial::NoConversion)?;
+            Ok((route, way))
+        });
+        let (route, way) =
+            found.map_err(|denial| Box::new(call::deny(&access, denial, &id, created_s, &request)))?;
+        let (upstream, uri) = match way {
+            Way::Sent { dialect, uri } => (dialect, uri),
+            Way::Counted => {
+                let counted = self.counter.answer(route.model.code, body).await;
+                return counted.map(whole).map_err(told);
+            }
+        };
         let (gateway, headers, body_bytes) = (self.clone(), parts.headers, body.len() as u64);
-        let call = Call { gateway, id, access, route, request, headers, body, body_bytes, created_s };
+        let call =
+            Call { gateway, id, access, route, upstream, uri, request, headers, body, body_bytes, created_s };
         let answer = Driven::respond(self.tasks.clone(), |reply| call.run(reply)).await;
         answer.ok_or_else(|| {
             let text = "The gateway failed. Try again.";
-            Box::new(refusal::unavailable(StatusCode::INTERNAL_SERVER_ERROR, text, "internal_error"))
+            told(Problem::unavailable(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", text))
         })
     }
 
-    fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<AgentAccess>, Refused> {
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<AgentAccess>, Problem> {
         if !self.directory.is_loaded() {
             let text = "The gateway is starting. Try again in a moment.";
-            let response = refusal::unavailable(StatusCode::SERVICE_UNAVAILABLE, text, "starting");
-            return Err(Box::new(response));
+            return Err(Problem::unavailable(StatusCode::SERVICE_UNAVAILABLE, "starting", text));
         }
-        let access = bearer(headers).and_then(|key| self.directory.lookup(&KeyHash::of(key)));
+        let access = endpoint::keys(headers).find_map(|key| self.directory.lookup(&KeyHash::of(key)));
         access.ok_or_else(|| {
             let text = "The API key is not valid: it is unknown here or was revoked.";
-            Box::new(refusal::invalid(StatusCode::UNAUTHORIZED, text, None, "invalid_api_key"))
+            Problem::invalid(StatusCode::UNAUTHORIZED, "invalid_api_key", text)
         })
     }
 
-    async fn read_body<R>(&self, headers: &HeaderMap, mut body: R) -> Result<Bytes, Refused>
+    async fn read_body<R>(&self, headers: &HeaderMap, mut body: R) -> Result<Bytes, Problem>
     where
         R: Body<Data = Bytes> + Unpin,
     {
@@ -212,27 +244,17 @@ impl<B: Billing> Gateway<B> {
 /// An answer instead of a call; boxed, for it is the rare case.
 type Refused = Box<Response<Bytes>>;
 
-fn too_large() -> Refused {
+fn too_large() -> Problem {
     let text = "The request body is larger than this gateway takes.";
-    let mut response = refusal::invalid(StatusCode::PAYLOAD_TOO_LARGE, text, None, "request_too_large");
-    // What was not read is not worth reading.
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    Box::new(response)
+    Problem::invalid(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", text)
 }
 
-fn incomplete(status: StatusCode) -> Refused {
-    Box::new(refusal::invalid(status, "The request body did not arrive in full.", None, "incomplete_request"))
+fn incomplete(status: StatusCode) -> Problem {
+    Problem::invalid(status, "incomplete_request", "The request body did not arrive in full.")
 }
 
 fn whole(response: Response<Bytes>) -> Response<GatewayBody> {
     response.map(|body| GatewayBody::Whole(Full::new(body)))
-}
-
-/// The key behind `Authorization: Bearer`.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, key) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim()).filter(|key| !key.is_empty())
 }
 
 fn route(access: &AgentAccess, model: &str, headers: &HeaderMap) -> Result<Route, Denial> {
@@ -244,20 +266,4 @@ fn route(access: &AgentAccess, model: &str, headers: &HeaderMap) -> Result<Route
         Resolution::NotInGroup => Err(Denial::ModelNotInGroup),
         Resolution::Ambiguous => Err(Denial::ModelAmbiguous),
     }
-}
-
-/// The models of the agent's group, in OpenAI's form.
-fn models(access: &AgentAccess) -> Response<Bytes> {
-    let data: Vec<_> = access
-        .group
-        .iter()
-        .flat_map(|group| group.names())
-        .map(|(name, provider)| {
-            serde_json::json!({"id": name, "object": "model", "created": 0, "owned_by": provider})
-        })
-        .collect();
-    let body = serde_json::json!({"object": "list", "data": data}).to_string();
-    let mut response = Response::new(Bytes::from(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }

@@ -2,26 +2,28 @@
 //!
 //! Both are looked at on every call, so both answer from memory.
 
+mod upstream;
+
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use creel_llm::openai::chat::OutputField;
 use creel_llm::price::RateCard;
 use creel_llm::usage::Usage;
 use creel_wire::id::{AccountId, CallId, ProviderId, RuntimeId};
 use creel_wire::money::Micros;
-use creel_wire::secret::Secret;
-use http::{HeaderValue, Uri};
 use sha2::{Digest, Sha256};
+
+pub(crate) use upstream::X_API_KEY;
+pub use upstream::{BadBaseUrl, NoKey, Upstream, UpstreamKey, Way};
 
 /// SHA-256 of a virtual key: all that the store and this process keep of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyHash([u8; 32]);
 
 impl KeyHash {
-    /// The hash of a key as it stands behind `Bearer`.
+    /// The hash of a key as callers give it.
     pub fn of(key: &str) -> Self {
         Self(Sha256::digest(key.as_bytes()).into())
     }
@@ -66,6 +68,10 @@ pub struct AgentAccess {
 pub struct Model {
     /// The name that agents use and that upstreams know.
     pub code: Arc<str>,
+    /// For people.
+    pub name: Arc<str>,
+    /// Most tokens of input and output together, if known.
+    pub context_tokens_max: Option<u64>,
     /// Most output tokens that the model gives, if known.
     pub output_tokens_max: Option<u64>,
     /// What its tokens cost; without one a billed call is refused.
@@ -79,99 +85,12 @@ pub struct Provider {
     pub id: ProviderId,
     /// Unique in its group; the first part of `provider/code`.
     pub name: Arc<str>,
-    /// Where chat completions go.
+    /// Where its requests go.
     pub upstream: Upstream,
     /// Calls are paid in credits.
     pub billed: bool,
     /// In the order in which they are listed.
     pub models: Vec<Model>,
-}
-
-/// An address of the `openai-completions` kind, and its key.
-#[derive(Debug)]
-pub struct Upstream {
-    /// `<base>/chat/completions`.
-    pub chat_uri: Uri,
-    /// The member that sets an output limit where the request has none.
-    pub output_field: OutputField,
-    /// The real key; `None` for an upstream that wants none.
-    pub key: Option<UpstreamKey>,
-}
-
-/// A base URL that cannot be called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an http or https address")]
-pub struct BadBaseUrl;
-
-impl Upstream {
-    /// From the provider's base URL, such as `https://host/v1`, with or without a slash at its end.
-    pub fn new(base_url: &str, key: Option<UpstreamKey>) -> Result<Self, BadBaseUrl> {
-        let uri = format!("{}/chat/completions", base_url.trim_end_matches('/'));
-        let chat_uri: Uri = uri.parse().map_err(|_| BadBaseUrl)?;
-        if !matches!(chat_uri.scheme_str(), Some("http" | "https")) || chat_uri.query().is_some() {
-            return Err(BadBaseUrl);
-        }
-        let host = chat_uri.host().ok_or(BadBaseUrl)?;
-        // Only OpenAI itself refuses the older name, and only for its newer models.
-        let modern = host == "api.openai.com" || host.ends_with(".openai.azure.com");
-        let output_field = if modern { OutputField::MaxCompletionTokens } else { OutputField::MaxTokens };
-        Ok(Self { chat_uri, output_field, key })
-    }
-}
-
-/// The key cannot be unsealed, or is not fit for a header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the upstream's key cannot be had")]
-pub struct NoKey;
-
-impl Upstream {
-    /// The `Authorization` of its requests; `Ok(None)` for an upstream that wants none.
-    pub(crate) fn authorization(&self) -> Result<Option<HeaderValue>, NoKey> {
-        self.key.as_ref().map(|key| key.header().ok_or(NoKey)).transpose()
-    }
-}
-
-type Opener = Box<dyn Fn() -> Option<Secret> + Send + Sync>;
-
-/// An upstream's key, unsealed when it is first needed and then kept in this process's memory only.
-pub struct UpstreamKey {
-    open: Opener,
-    header: OnceLock<HeaderValue>,
-}
-
-impl std::fmt::Debug for UpstreamKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[upstream key]")
-    }
-}
-
-impl UpstreamKey {
-    /// `open` unseals the key without I/O; `None` where it cannot.
-    pub fn sealed(open: impl Fn() -> Option<Secret> + Send + Sync + 'static) -> Self {
-        Self { open: Box::new(open), header: OnceLock::new() }
-    }
-
-    /// A key that is at hand in clear.
-    pub fn clear(key: Secret) -> Self {
-        Self::sealed(move || Some(key.clone()))
-    }
-
-    /// `Bearer <key>`, marked as sensitive; `None` where the key cannot be had or is not fit for a header.
-    pub(crate) fn header(&self) -> Option<HeaderValue> {
-        if let Some(header) = self.header.get() {
-            return Some(header.clone());
-        }
-        let key = (self.open)()?;
-        let mut header = HeaderValue::from_str(&format!("Bearer {}", key.expose())).ok()?;
-        header.set_sensitive(true);
-        Some(self.header.get_or_init(|| header).clone())
-    }
-
-    /// Does something with the clear key, if it was used before.
-    pub(crate) fn with_clear<T>(&self, f: impl FnOnce(&str) -> T) -> Option<T> {
-        let header = self.header.get()?.to_str().ok()?;
-        header.strip_prefix("Bearer ").map(f)
-    }
 }
 
 /// Providers and models that an agent may use, with an index over both names of each model.
@@ -233,14 +152,14 @@ impl Group {
         }
     }
 
-    /// The names under which models can be called, shortest unambiguous form, with their providers' names.
-    pub fn names(&self) -> impl Iterator<Item = (String, &str)> {
+    /// The models, each with the name under which it can be called, in its shortest unambiguous form.
+    pub fn models(&self) -> impl Iterator<Item = (String, Route)> {
         self.providers.iter().flat_map(move |provider| {
             provider.models.iter().map(move |model| {
                 let alone = self.index.get(&*model.code).is_some_and(|places| places.len() == 1);
                 let name =
                     if alone { model.code.to_string() } else { format!("{}/{}", provider.name, model.code) };
-                (name, &*provider.name)
+                (name, Route { provider: provider.clone(), model: model.clone() })
             })
         })
     }

@@ -5,8 +5,14 @@
 //! know is told in that form, while programs of people get HTTP errors. The measurements are in
 //! `docs/adr/0004-refusals-to-agents.md`.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
-use creel_llm::openai::error::{ErrorBody, Notice};
+use creel_llm::dialect::Dialect;
+use creel_llm::error::ErrorBody;
+use creel_llm::notice::Notice;
+use creel_llm::request::Request;
+use creel_wire::id::CallId;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
@@ -14,6 +20,59 @@ use super::ports::Refusal;
 
 /// Tells a program that an assistant's text is ours and which refusal it stands for.
 const REFUSAL_HEADER: HeaderName = HeaderName::from_static("x-creel-refusal");
+
+/// An error of ours, not yet in any dialect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub(crate) status: StatusCode,
+    /// In OpenAI's words.
+    kind: &'static str,
+    /// What programs match on.
+    code: &'static str,
+    /// What the reader should know and do.
+    text: Cow<'static, str>,
+    /// The member of the request at fault.
+    param: Option<String>,
+}
+
+impl Problem {
+    /// One of the request itself.
+    pub(crate) fn invalid(
+        status: StatusCode,
+        code: &'static str,
+        text: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { status, kind: "invalid_request_error", code, text: text.into(), param: None }
+    }
+
+    /// One of the upstream, or on the way there.
+    pub(crate) fn unavailable(status: StatusCode, code: &'static str, text: &'static str) -> Self {
+        Self { status, kind: "server_error", code, text: text.into(), param: None }
+    }
+
+    /// The same, about this member of the request.
+    pub(crate) fn about(self, param: Option<&str>) -> Self {
+        Self { param: param.map(str::to_owned), ..self }
+    }
+
+    pub(crate) fn body(&self) -> ErrorBody<'_> {
+        ErrorBody {
+            message: &self.text,
+            kind: self.kind,
+            param: self.param.as_deref(),
+            code: Some(self.code),
+        }
+    }
+
+    pub(crate) fn response(&self, dialect: Dialect) -> Response<Bytes> {
+        let mut response = error(dialect, self.status, &self.body());
+        if self.status == StatusCode::PAYLOAD_TOO_LARGE {
+            // What was not read is not worth reading.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
 
 /// Why an authenticated call is not made, or why its upstream's answer is not passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +83,8 @@ pub(crate) enum Denial {
     ModelNotInGroup,
     /// Several providers of the group have it.
     ModelAmbiguous,
+    /// The model's provider does not speak the request's dialect, nor one that it can be converted to.
+    NoConversion,
     /// The ledger says no.
     Ledger(Refusal),
     /// The upstream refuses the operator's key or account.
@@ -42,6 +103,10 @@ impl Denial {
             }
             Self::ModelAmbiguous => {
                 "More than one provider offers the requested model. Name it as provider/model."
+            }
+            Self::NoConversion => {
+                "The provider of the requested model speaks another dialect than this request, and there is no \
+                 conversion between the two. Use a model whose provider speaks this one."
             }
             Self::Ledger(Refusal::QuotaSpent) => {
                 "The credit quota of this agent is used up. Ask your administrator to raise it, or wait until it renews."
@@ -68,6 +133,7 @@ impl Denial {
             Self::NoGroup => (StatusCode::FORBIDDEN, "permission_error", "no_model_group"),
             Self::ModelNotInGroup => (StatusCode::FORBIDDEN, "permission_error", "model_not_allowed"),
             Self::ModelAmbiguous => (StatusCode::BAD_REQUEST, "invalid_request_error", "model_ambiguous"),
+            Self::NoConversion => (StatusCode::BAD_REQUEST, "invalid_request_error", "no_conversion"),
             Self::Ledger(Refusal::QuotaSpent) => {
                 (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", "agent_quota_spent")
             }
@@ -95,22 +161,24 @@ impl Denial {
     }
 
     /// For a person's program.
-    pub(crate) fn error(self) -> Response<Bytes> {
+    pub(crate) fn problem(self) -> Problem {
         let (status, kind, code) = self.class();
-        let param = matches!(self, Self::ModelNotInGroup | Self::ModelAmbiguous).then_some("model");
-        error(status, &ErrorBody { message: self.text(), kind, param, code: Some(code) })
+        let about_model = matches!(self, Self::ModelNotInGroup | Self::ModelAmbiguous | Self::NoConversion);
+        let param = about_model.then(|| "model".to_owned());
+        Problem { status, kind, code, text: self.text().into(), param }
     }
 
-    /// For an agent: an assistant's text, as a stream where it asked for one.
-    pub(crate) fn notice(self, asked: &Asked<'_>) -> Response<Bytes> {
-        if self.is_transient() {
-            return self.error();
-        }
-        let notice = Notice { id: asked.id, created: asked.created_s, model: asked.model, text: self.text() };
-        let (body, content_type) = match asked.form {
-            Form::Whole => (notice.body(), "application/json"),
-            Form::Stream { include_usage } => (notice.stream(include_usage), "text/event-stream"),
+    /// For an agent: an assistant's text, as a stream where it asked for one. Where answers are no texts, and for what
+    /// is worth a retry, an error.
+    pub(crate) fn notice(self, asked: &Request, call: &CallId, created_s: i64) -> Response<Bytes> {
+        let dialect = asked.dialect();
+        let id = answer_id(dialect, call);
+        let notice = Notice { id: &id, created: created_s, model: asked.model(), text: self.text() };
+        let body = notice.answer(dialect, asked.stream(), asked.include_usage());
+        let Some(body) = body.filter(|_| !self.is_transient()) else {
+            return self.problem().response(dialect);
         };
+        let content_type = if asked.stream() { "text/event-stream" } else { "application/json" };
         let mut response = Response::new(Bytes::from(body));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -119,41 +187,29 @@ impl Denial {
     }
 }
 
-/// How the client wants its answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// As one body.
-    Whole,
-    /// As a stream.
-    Stream {
-        /// With the usage at its end.
-        include_usage: bool,
-    },
+/// The id of an answer that has none from its upstream.
+pub(crate) fn answer_id(dialect: Dialect, call: &CallId) -> String {
+    let kind = match dialect {
+        Dialect::Chat | Dialect::Embeddings => "chatcmpl-",
+        Dialect::Messages | Dialect::CountTokens => "msg_",
+        Dialect::Responses => "resp_",
+    };
+    format!("{kind}{call}")
 }
 
-/// What a notice must repeat of the request.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked<'a> {
-    pub(crate) id: &'a str,
-    pub(crate) created_s: i64,
-    pub(crate) model: &'a str,
-    pub(crate) form: Form,
+/// A JSON answer.
+pub(crate) fn json(body: &serde_json::Value) -> Response<Bytes> {
+    json_bytes(StatusCode::OK, body.to_string().into_bytes())
 }
 
-/// An error in OpenAI's shape.
-pub(crate) fn error(status: StatusCode, body: &ErrorBody<'_>) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body.to_bytes()));
+/// An error in a dialect's shape.
+pub(crate) fn error(dialect: Dialect, status: StatusCode, body: &ErrorBody<'_>) -> Response<Bytes> {
+    json_bytes(status, body.body(dialect, status.as_u16()))
+}
+
+fn json_bytes(status: StatusCode, body: Vec<u8>) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-/// An error about the request itself.
-pub(crate) fn invalid(status: StatusCode, message: &str, param: Option<&str>, code: &str) -> Response<Bytes> {
-    error(status, &ErrorBody { message, kind: "invalid_request_error", param, code: Some(code) })
-}
-
-/// An error of the upstream or on the way there.
-pub(crate) fn unavailable(status: StatusCode, message: &str, code: &str) -> Response<Bytes> {
-    error(status, &ErrorBody { message, kind: "server_error", param: None, code: Some(code) })
 }

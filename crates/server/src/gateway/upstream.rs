@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use creel_llm::dialect::Dialect;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, Uri};
 use http_body_util::Full;
@@ -14,6 +15,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::endpoint::ANTHROPIC_VERSION;
 
 /// Idle connections kept for each upstream.
 const POOL_IDLE_MAX: usize = 256;
@@ -24,14 +27,20 @@ const POOL_IDLE: Duration = Duration::from_secs(50);
 const REQUEST_HEADERS: [HeaderName; 3] =
     [header::ACCEPT, header::USER_AGENT, HeaderName::from_static("traceparent")];
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// Headers that change the meaning of a request in one of Anthropic's dialects.
+const ANTHROPIC_HEADERS: [HeaderName; 2] =
+    [HeaderName::from_static(ANTHROPIC_VERSION), HeaderName::from_static("anthropic-beta")];
+/// The version of Anthropic's API that requests speak whose client does not say; conversions are made for it.
+const ANTHROPIC_VERSION_DEFAULT: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 /// Headers of an answer that the client gets to see, besides its length where that stays.
-const ANSWER_HEADERS: [HeaderName; 5] = [
+const ANSWER_HEADERS: [HeaderName; 6] = [
     header::CONTENT_TYPE,
     header::CACHE_CONTROL,
     header::RETRY_AFTER,
     HeaderName::from_static("retry-after-ms"),
     HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("request-id"),
 ];
 
 /// Why no answer came.
@@ -69,25 +78,40 @@ impl UpstreamClient {
     }
 }
 
-/// The upstream request: `from` are the client's headers, `authorization` the provider's.
-pub(crate) fn request(
-    uri: Uri,
-    from: &HeaderMap,
-    authorization: Option<HeaderValue>,
-    body: Bytes,
-) -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(body));
+/// What goes to an upstream.
+#[derive(Debug)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) uri: Uri,
+    /// The client's.
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) client: Dialect,
+    pub(crate) upstream: Dialect,
+    /// The provider's.
+    pub(crate) credentials: Option<(HeaderName, HeaderValue)>,
+    pub(crate) body: Bytes,
+}
+
+/// The upstream request.
+pub(crate) fn request(outgoing: Outgoing<'_>) -> Request<Full<Bytes>> {
+    let from = outgoing.headers;
+    let mut request = Request::new(Full::new(outgoing.body));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
+    *request.uri_mut() = outgoing.uri;
     let headers = request.headers_mut();
     copy(from, headers, &REQUEST_HEADERS);
     // Means nothing without the other.
     if from.contains_key("traceparent") {
         copy(from, headers, &[TRACESTATE]);
     }
+    if outgoing.upstream.is_anthropic() {
+        if outgoing.client.is_anthropic() {
+            copy(from, headers, &ANTHROPIC_HEADERS);
+        }
+        headers.entry(ANTHROPIC_VERSION).or_insert(ANTHROPIC_VERSION_DEFAULT);
+    }
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(authorization) = authorization {
-        headers.insert(header::AUTHORIZATION, authorization);
+    if let Some((name, value)) = outgoing.credentials {
+        headers.insert(name, value);
     }
     request
 }
@@ -102,8 +126,8 @@ pub(crate) fn answer_head(from: &http::response::Parts) -> Response<()> {
 
 fn copy(from: &HeaderMap, to: &mut HeaderMap, names: &[HeaderName]) {
     for name in names {
-        if let Some(value) = from.get(name) {
-            to.insert(name.clone(), value.clone());
+        for value in from.get_all(name) {
+            to.append(name.clone(), value.clone());
         }
     }
 }

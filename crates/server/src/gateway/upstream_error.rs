@@ -1,10 +1,12 @@
 //! What becomes of an error that the upstream answers.
 //!
-//! It is passed on with its status in OpenAI's shape, without anything that looks like a key. Three kinds are the
-//! operator's own trouble and never shown as the agent's: a refused key, a refused account, and unpaid bills.
+//! It is passed on with its status in the shape of the client's dialect, without anything that looks like a key. Three
+//! kinds are the operator's own trouble and never shown as the agent's: a refused key, a refused account, and unpaid
+//! bills.
 
 use bytes::Bytes;
-use creel_llm::openai::error::ErrorBody;
+use creel_llm::dialect::Dialect;
+use creel_llm::error::ErrorBody;
 use http::StatusCode;
 use serde::Deserialize;
 
@@ -54,15 +56,22 @@ pub(crate) enum Verdict {
     Pass(http::Response<Bytes>),
 }
 
-/// Judges an answer whose status is not a success.
-pub(crate) fn judge(status: StatusCode, body: &[u8], key: Option<&UpstreamKey>) -> Verdict {
+/// Codes of unpaid bills that come under other statuses: OpenAI's, DashScope's.
+const UNPAID_CODES: &[&str] = &["insufficient_quota", "Arrearage", "billing_not_active"];
+/// How messages begin that say so without a code: Anthropic's.
+const UNPAID_MESSAGES: &[&str] = &["Your credit balance is too low"];
+
+/// Judges an answer whose status is not a success, for a client of `dialect`.
+pub(crate) fn judge(dialect: Dialect, status: StatusCode, body: &[u8], key: Option<&UpstreamKey>) -> Verdict {
     let reported = read(body);
     let code = match &reported.code {
         Some(serde_json::Value::String(text)) => Some(text.clone()),
         Some(serde_json::Value::Null) | None => None,
         Some(other) => Some(other.to_string()),
     };
-    let unpaid = matches!(code.as_deref(), Some("insufficient_quota" | "Arrearage" | "billing_not_active"));
+    let message = reported.message.as_deref().unwrap_or_default();
+    let unpaid = code.as_deref().is_some_and(|code| UNPAID_CODES.contains(&code))
+        || UNPAID_MESSAGES.iter().any(|unpaid| message.starts_with(unpaid));
     if matches!(status.as_u16(), 401..=403) || unpaid {
         return Verdict::Deny(Denial::UpstreamCredentials);
     }
@@ -70,14 +79,15 @@ pub(crate) fn judge(status: StatusCode, body: &[u8], key: Option<&UpstreamKey>) 
     let status =
         if status.is_client_error() || status.is_server_error() { status } else { StatusCode::BAD_GATEWAY };
     let redact = |text: &str| redacted(text, key);
-    let message = match reported.message.as_deref() {
-        Some(message) if !message.is_empty() => redact(message),
-        _ => format!("The model provider answered with status {}.", status.as_u16()),
+    let message = match message {
+        "" => format!("The model provider answered with status {}.", status.as_u16()),
+        message => redact(message),
     };
     let kind = reported.kind.as_deref().map(redact);
     let fallback = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
     let (param, code) = (reported.param.as_deref().map(redact), code.as_deref().map(redact));
     Verdict::Pass(refusal::error(
+        dialect,
         status,
         &ErrorBody {
             message: &message,
@@ -129,7 +139,12 @@ mod tests {
     }
 
     fn passed(status: u16, body: &str) -> (u16, String) {
-        match judge(StatusCode::from_u16(status).expect("status"), body.as_bytes(), Some(&key())) {
+        passed_to(Dialect::Chat, status, body)
+    }
+
+    fn passed_to(dialect: Dialect, status: u16, body: &str) -> (u16, String) {
+        let status = StatusCode::from_u16(status).expect("status");
+        match judge(dialect, status, body.as_bytes(), Some(&key())) {
             Verdict::Pass(response) => {
                 (response.status().as_u16(), String::from_utf8(response.into_body().to_vec()).expect("text"))
             }
@@ -174,6 +189,20 @@ mod tests {
     }
 
     #[test]
+    fn errors_are_told_in_the_dialect_of_the_client() {
+        let overloaded =
+            r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"r"}"#;
+        let message = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+        let chat = r#"{"error":{"message":"Overloaded","type":"overloaded_error","param":null,"code":null}}"#;
+        assert_eq!(passed_to(Dialect::Messages, 529, overloaded), (529, message.to_owned()));
+        assert_eq!(passed_to(Dialect::Chat, 529, overloaded), (529, chat.to_owned()));
+        let slow =
+            r#"{"error":{"message":"slow","type":"requests","param":null,"code":"rate_limit_exceeded"}}"#;
+        let expect = r#"{"type":"error","error":{"type":"rate_limit_error","message":"slow","code":"rate_limit_exceeded"}}"#;
+        assert_eq!(passed_to(Dialect::Messages, 429, slow), (429, expect.to_owned()));
+    }
+
+    #[test]
     fn the_operators_trouble_is_not_the_agents() {
         for (status, body) in [
             (401, ""),
@@ -181,6 +210,10 @@ mod tests {
             (403, "{}"),
             (429, r#"{"error":{"code":"insufficient_quota"}}"#),
             (400, r#"{"error":{"code":"Arrearage"}}"#),
+            (
+                400,
+                r#"{"type":"error","error":{"message":"Your credit balance is too low to access the API."}}"#,
+            ),
         ] {
             assert_eq!(passed(status, body), (0, "upstream_credentials".to_owned()), "{status} {body}");
         }

@@ -89,7 +89,7 @@ async fn read(models: &Models, credits: &Credits) -> Result<Snapshot, DirectoryE
 /// A provider with its upstream; one whose address cannot be called is left out and logged, for the others still work.
 fn route(models: &Models, prices: &PriceList, found: model::DirectoryProvider) -> Option<Provider> {
     let key = found.key.map(|sealed| opener(models.clone(), sealed));
-    let upstream = match Upstream::new(&found.base_url, key) {
+    let upstream = match Upstream::new(found.api, &found.base_url, key) {
         Ok(upstream) => upstream,
         Err(error) => {
             tracing::warn!(provider.id = %found.id, error = %error, "provider {} cannot be called", found.id);
@@ -105,6 +105,8 @@ fn route(models: &Models, prices: &PriceList, found: model::DirectoryProvider) -
         .iter()
         .map(|model| Model {
             code: model.code.as_str().into(),
+            name: model.name.as_str().into(),
+            context_tokens_max: model.context_window,
             output_tokens_max: model.max_output_tokens,
             card: card(&model.code),
         })

@@ -134,11 +134,18 @@ async fn providers_are_made_and_shown_without_their_key() {
         json!({ "api": "openai-completions", "apiKey": "sk-****abcd", "baseUrl": "https://host/v1" })
     );
     assert_eq!(shown["Data"]["EnableWuyingProxy"], json!(true));
+    for (name, api_word) in [("openai", "openai-responses"), ("anthropic", "anthropic-messages")] {
+        let config = self::config(api_word);
+        let made = create_provider(&api, &group, name, &[("Config", &config)]).await.ok();
+        let id = text(&made["Data"]["ProviderTemplateId"]);
+        let shown = call(&api, "GetModelProviderTemplate", &[("ProviderTemplateId", &id)]).await.ok();
+        assert!(shown["Data"]["Config"].as_str().unwrap().contains(api_word), "{shown}");
+    }
     let foreign = [("ProviderTemplateId", id.as_str())];
     let foreign = api.call_as(Tenant::Other, VERSION, "GetModelProviderTemplate", &foreign).await.refused();
     assert_eq!(foreign, (404, "ModelProviderTemplate.NotFound".to_owned()));
 
-    let other_api = self::config("anthropic-messages");
+    let other_api = self::config("google-generative-ai");
     let refusals: [Refusal<'_>; 8] = [
         ("bailian", &[("Config", &config)], 400, "ModelProviderTemplate.NameDuplicate"),
         ("moonshot", &[], 400, "InvalidConfig"),

@@ -83,7 +83,7 @@ both_databases! {
         assert_eq!((&shown["Data"]["Name"], &shown["Data"]["Description"]), (&json!("Bailian"), &json!("")));
 
         for (more, status, code) in [
-            (("Config.ApiType", "anthropic-messages"), 400, "InvalidConfig"),
+            (("Config.ApiType", "ollama"), 400, "InvalidConfig"),
             (("Config.BaseUrl", "ftp://host"), 400, "InvalidConfig"),
             (("Config.ApiKey", "sk-canary with spaces"), 400, "InvalidConfig"),
             (("EnableWuyingProxy", "False"), 403, "Gateway.Required"),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use creel_control::clock::FixedClock;
+use creel_control::model::ProviderApi;
 use creel_control::tasks::Tasks;
 use creel_llm::price::RateCard;
 use creel_llm::usage::Usage;
@@ -234,22 +235,34 @@ pub(super) struct House {
     pub(super) address: SocketAddr,
 }
 
-fn provider(name: &str, base_url: &str, codes: &[&str]) -> Arc<Provider> {
+fn provider(name: &str, api: ProviderApi, base_url: &str, codes: &[&str]) -> Arc<Provider> {
     let key = UpstreamKey::clear(Secret::new(REAL_KEY.into()));
-    let model =
-        |code: &&str| Model { code: Arc::from(*code), output_tokens_max: Some(8_192), card: Some(CARD) };
+    let model = |code: &&str| Model {
+        code: Arc::from(*code),
+        name: code.to_uppercase().into(),
+        context_tokens_max: Some(200_000),
+        output_tokens_max: Some(8_192),
+        card: Some(CARD),
+    };
     Arc::new(Provider {
         id: ProviderId::parse(&format!("mpt-{name}")).expect("an id"),
         name: name.into(),
-        upstream: Upstream::new(base_url, Some(key)).expect("an address"),
+        upstream: Upstream::new(api, base_url, Some(key)).expect("an address"),
         billed: true,
         models: codes.iter().map(model).collect(),
     })
 }
 
-/// Providers `one` (models `m`, `both`, `a/b`) and `two` (`both`), both at the same address.
+/// Providers of each kind, all at the same address: `one` and `two` speak chat completions, `claude` messages and
+/// `resp` responses.
 pub(super) fn group(base_url: &str) -> Group {
-    Group::new(vec![provider("one", base_url, &["m", "both", "a/b"]), provider("two", base_url, &["both"])])
+    use ProviderApi::{AnthropicMessages, OpenAiCompletions, OpenAiResponses};
+    Group::new(vec![
+        provider("one", OpenAiCompletions, base_url, &["m", "both", "a/b"]),
+        provider("two", OpenAiCompletions, base_url, &["both"]),
+        provider("claude", AnthropicMessages, base_url, &["c"]),
+        provider("resp", OpenAiResponses, base_url, &["r"]),
+    ])
 }
 
 fn snapshot(base_url: &str) -> Snapshot {
@@ -338,6 +351,11 @@ impl House {
         sender.send_request(request).await.expect("an answer")
     }
 
+    /// Posts a request.
+    pub(super) async fn ask(&self, path: &str, key: &str, body: impl Into<String>) -> Response<Incoming> {
+        self.send(post(path, key, body)).await
+    }
+
     /// Posts a chat completion request.
     pub(super) async fn chat(&self, key: &str, body: impl Into<String>) -> Response<Incoming> {
         self.send(chat_request(key, body)).await
@@ -345,7 +363,11 @@ impl House {
 }
 
 pub(super) fn chat_request(key: &str, body: impl Into<String>) -> Request<Full<Bytes>> {
-    Request::post("/v1/chat/completions")
+    post("/v1/chat/completions", key, body)
+}
+
+pub(super) fn post(path: &str, key: &str, body: impl Into<String>) -> Request<Full<Bytes>> {
+    Request::post(path)
         .header("host", "gateway")
         .header("authorization", format!("Bearer {key}"))
         .header("traceparent", "00-1-2-01")
