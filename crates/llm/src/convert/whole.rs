@@ -106,8 +106,9 @@ fn message(mut from: Members<'_>, usage: &Usage, naming: &Naming) -> Result<Valu
         content.push(json!({"type": "tool_use", "id": id, "name": name, "input": input}));
     }
     let reason = choice.text("finish_reason")?.unwrap_or_default();
-    // Some upstreams say "stop" where they mean that tools are to be called.
-    let reason = if has_calls && reason == "stop" { "tool_use" } else { stop_reason(&reason) };
+    // Some upstreams say "stop", or nothing, where they mean that tools are to be called.
+    let reason =
+        if has_calls && matches!(reason.as_str(), "stop" | "") { "tool_use" } else { stop_reason(&reason) };
     Ok(json!({
         "id": from.text("id")?.unwrap_or_else(|| naming.id.clone()),
         "type": "message", "role": "assistant",
