@@ -184,20 +184,8 @@ pub fn of(dialect: Dialect, usage: &[u8]) -> Option<Usage> {
     Counts::read(dialect, usage).map(|counts| counts.usage(dialect))
 }
 
-/// What one stream chunk says about usage, and whether that is all it says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChunkUsage {
-    /// The usage so far.
-    pub usage: Usage,
-    /// The chunk has no choices: a client that did not ask for usage must not see it.
-    pub alone: bool,
-}
-
-/// The usage in one chunk of a chat completion (the data of one event). Chunks without any cost one search.
-pub fn of_chunk(data: &[u8]) -> Option<ChunkUsage> {
-    counts_of_chunk(data).map(|(counts, alone)| ChunkUsage { usage: counts.usage(Dialect::Chat), alone })
-}
-
+/// The counts in one chunk of a chat completion (the data of one event), and whether they are all that it says: a client
+/// that did not ask for usage must not see such a chunk. Chunks without any cost one search.
 pub(crate) fn counts_of_chunk(data: &[u8]) -> Option<(Counts, bool)> {
     // Within a JSON string the quotes would be escaped, so this finds member names only.
     memchr::memmem::find(data, b"\"usage\"")?;
@@ -355,7 +343,8 @@ mod tests {
             ("[DONE]".into(), None),
             (r#"{"usage""#.into(), None),
         ] {
-            let found = of_chunk(text.as_bytes()).map(|chunk| (chunk.usage, chunk.alone));
+            let found = counts_of_chunk(text.as_bytes());
+            let found = found.map(|(counts, alone)| (counts.usage(Dialect::Chat), alone));
             assert_eq!(found, expect, "{text}");
         }
     }
