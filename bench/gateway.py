@@ -21,9 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from alibabacloud_appstream_center20210901 import models as appstream  # noqa: E402
-from alibabacloud_ecd20200930 import models as ecd  # noqa: E402
-from harness import MODEL, OPENCLAW_IMAGE, Server, free_port, open_port, until  # noqa: E402
+from harness import MODEL, Server, free_port, open_port, until  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SECONDS = int(sys.argv[1]) if len(sys.argv) > 1 else 3
@@ -121,44 +119,6 @@ def proxy_body(port: int, upstream_port: int) -> str:
     )
 
 
-def key_of_a_runtime(server: Server) -> str:
-    """A key for programs, of a runtime with credits to burn and the operator's priced model."""
-    site = server.office_site("bench")
-    desktop = ecd.CreateDesktopsRequest(
-        region_id="cn-hangzhou", office_site_id=site, amount=1, charge_type="PostPaid",
-        desktop_attachment=ecd.CreateDesktopsRequestDesktopAttachment(
-            image_id=OPENCLAW_IMAGE, desktop_type="cloud.space.4c.8g"
-        ),
-        purchase_options=ecd.CreateDesktopsRequestPurchaseOptions(monthly_credits=100_000_000),
-    )  # fmt: skip
-    runtime = server.desktops.create_desktops(desktop).body.desktop_id[0]
-    agents = server.agents
-    group = agents.create_model_template(
-        appstream.CreateModelTemplateRequest(agent_provider="OpenClaw", biz_type=1, name="bench")
-    ).body.data.model_template_id
-    provider = agents.create_model_provider_template(
-        appstream.CreateModelProviderTemplateRequest(
-            agent_provider="OpenClaw", biz_type=1, model_template_id=group, enable_wuying_proxy=True,
-            provider_type="WuyingCredit", provider_name="wuying-credit",
-        )
-    ).body.data.provider_template_id  # fmt: skip
-    item = appstream.BatchCreateLlmTemplatesRequestLlmTemplateItems(llm_code=MODEL, name=MODEL)
-    agents.batch_create_llm_templates(
-        appstream.BatchCreateLlmTemplatesRequest(
-            model_template_id=group, provider_template_id=provider, llm_template_items=[item]
-        )
-    )
-    outcome = agents.config_runtime_model_template(
-        appstream.ConfigRuntimeModelTemplateRequest(
-            model_template_id=group, runtime_ids=[runtime], runtime_type="CloudDesktop"
-        )
-    ).body.data[0]
-    assert outcome.success, outcome
-    made = server.admin("agent-key", runtime)
-    assert made.returncode == 0, made.stderr
-    return made.stdout.strip()
-
-
 def wrk(url: str, key: str, body: Path, connections: int) -> list[int]:
     command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}", "-s", str(HERE / "gateway/post.lua"), url]
     environment = os.environ | {"BODY": str(body), "KEY": key}
@@ -251,7 +211,7 @@ def main():
             text = server.config.read_text()
             server.config.write_text(text.replace(f":{upstream_port}/v1", f":{upstream_port}/{path}/v1"))
             server.start()
-            key = key_of_a_runtime(server)
+            key = server.person_key(server.runtime_with_models("bench", 100_000_000))
             gateway_port = int(server.agent_listen.rsplit(":", 1)[1])
             ports = {"upstream": upstream_port, "nginx": nginx_port, "gateway": gateway_port}
             pids = {"upstream": started[0].pid, "nginx": started[1].pid, "gateway": server.process.pid}

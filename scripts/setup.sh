@@ -90,14 +90,15 @@ part_python() {
   stamp python "$want"
 }
 
-# npm_install FOLDER PACKAGE@VERSION: into a fresh folder that takes the final name only when complete.
+# npm_install FOLDER PACKAGE@VERSION…: into a fresh folder that takes the final name only when complete.
 npm_install() {
   local final="$1" new="$1.new.$$"
+  shift
   rm -rf "$new" && mkdir -p "$new"
   printf '{"private": true}\n' >"$new/package.json"
   # Without install scripts: they would download from elsewhere, and OpenClaw works without them.
-  (cd "$new" && retry npm install --no-audit --no-fund --no-progress --ignore-scripts --loglevel=error "$2" >/dev/null) ||
-    { rm -rf "$new"; die "npm could not install $2"; }
+  (cd "$new" && retry npm install --no-audit --no-fund --no-progress --ignore-scripts --loglevel=error "$@" >/dev/null) ||
+    { rm -rf "$new"; die "npm could not install $*"; }
   rm -rf "$final" && mv "$new" "$final"
 }
 
@@ -121,11 +122,18 @@ part_openclaw() {
 }
 
 part_typescript() {
-  local final="$CREEL_CACHE/openapi-core"
-  if stamped typescript "$OPENAPI_CORE_VERSION" && [ -d "$final/node_modules/@alicloud/openapi-core" ]; then return 0; fi
+  npm_sdks typescript openapi-core "@alicloud/openapi-core@$OPENAPI_CORE_VERSION"
+  npm_sdks llm-sdks llm-sdks "openai@$OPENAI_NODE_VERSION" "@anthropic-ai/sdk@$ANTHROPIC_NODE_VERSION"
+}
+
+# npm_sdks STAMP FOLDER PACKAGE@VERSION…: in the cache, unless they are there.
+npm_sdks() {
+  local name="$1" final="$CREEL_CACHE/$2"
+  shift 2
+  if stamped "$name" "$*" && [ -d "$final/node_modules" ]; then return 0; fi
   has npm || apt_install "npm" nodejs npm
-  npm_install "$final" "@alicloud/openapi-core@$OPENAPI_CORE_VERSION"
-  stamp typescript "$OPENAPI_CORE_VERSION"
+  npm_install "$final" "$@"
+  stamp "$name" "$*"
 }
 
 # With a home of its own: OpenClaw may write there even to print its version.

@@ -11,5 +11,9 @@ OPENCLAW_VERSION=2026.9.6
 # The provider's TypeScript core SDK; the generated clients of its products are not on npm.
 OPENAPI_CORE_VERSION=1.0.8
 
+# The official Node clients of both families of dialects that the gateway speaks.
+OPENAI_NODE_VERSION=7.57.0
+ANTHROPIC_NODE_VERSION=1.14.0
+
 # Debian's package name of the database server; any major version >= 15 serves.
 POSTGRES_PACKAGE=postgresql

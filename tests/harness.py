@@ -117,9 +117,7 @@ class Upstream:
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                upstream.requests.append(
-                    {"path": self.path, "authorization": self.headers.get("authorization", ""), "bytes": len(body)}
-                )
+                upstream.requests.append({"path": self.path, "headers": self.headers, "body": body})
                 self.pass_on(body)
 
             def do_GET(self):
@@ -179,11 +177,11 @@ class EchoLlm:
 class Server:
     """`creel serve` with a data folder of its own. It keeps its ports over restarts, as an installed one does."""
 
-    def __init__(self, driver: str, upstream_port: int, provider_key: str):
+    def __init__(self, driver: str, upstream_port: int, provider_key: str, api: str = "openai-completions"):
         # Not pytest's own folder: that is closed to other users, and agents run as other users.
         self.data = Path(tempfile.mkdtemp(prefix="creel-test-"))
         self.data.chmod(0o755)
-        self.driver = driver
+        self.driver, self.api = driver, api
         self.provider_key = provider_key
         self.key_id, self.secret = "LTAI" + secrets.token_hex(8), secrets.token_hex(16)
         self.log = self.data / "server.log"
@@ -191,12 +189,14 @@ class Server:
         self.starts = 0
         self.admin_listen = self.agent_listen = "127.0.0.1:0"
         self.config = self.data / "creel.toml"
+        # As the SDKs of each dialect have it.
+        path = "" if api == "anthropic-messages" else "/v1"
         self.config.write_text(
             f"""
 [[system_provider]]
 name = "wuying-credit"
-base_url = "http://127.0.0.1:{upstream_port}/v1"
-api = "openai-completions"
+base_url = "http://127.0.0.1:{upstream_port}{path}"
+api = "{api}"
 api_key_env = "CREEL_TEST_PROVIDER_KEY"
 
 [[system_provider.model]]
@@ -400,6 +400,53 @@ price = {{ input = "0.2", cached_input = "0.02", output = "1.2" }}
             if not page.get("NextToken"):
                 return {"Entries": entries, "TotalCredits": page["TotalCredits"]}
             more = {"NextToken": page["NextToken"]}
+
+    def credit_group(self, name: str) -> str:
+        """A model group with the operator's model in it."""
+        agents = self.agents
+        group = agents.create_model_template(
+            appstream.CreateModelTemplateRequest(agent_provider="OpenClaw", biz_type=1, name=name)
+        ).body.data.model_template_id
+        provider = agents.create_model_provider_template(
+            appstream.CreateModelProviderTemplateRequest(
+                agent_provider="OpenClaw", biz_type=1, model_template_id=group, enable_wuying_proxy=True,
+                provider_type="WuyingCredit", provider_name="wuying-credit",
+            )
+        ).body.data.provider_template_id  # fmt: skip
+        item = appstream.BatchCreateLlmTemplatesRequestLlmTemplateItems(llm_code=MODEL, name=MODEL)
+        agents.batch_create_llm_templates(
+            appstream.BatchCreateLlmTemplatesRequest(
+                model_template_id=group, provider_template_id=provider, llm_template_items=[item]
+            )
+        )
+        return group
+
+    def bind(self, group: str, runtime: str):
+        """Gives a runtime the models of a group."""
+        request = appstream.ConfigRuntimeModelTemplateRequest(
+            model_template_id=group, runtime_ids=[runtime], runtime_type="CloudDesktop"
+        )
+        outcome = self.agents.config_runtime_model_template(request).body.data[0]
+        assert outcome.success, outcome
+
+    def runtime_with_models(self, name: str, credits: int) -> str:
+        """A runtime with credits of its own and the operator's model."""
+        request = ecd.CreateDesktopsRequest(
+            region_id="cn-hangzhou", office_site_id=self.office_site(name), amount=1, charge_type="PostPaid",
+            desktop_attachment=ecd.CreateDesktopsRequestDesktopAttachment(
+                image_id=OPENCLAW_IMAGE, desktop_type="cloud.space.4c.8g"
+            ),
+            purchase_options=ecd.CreateDesktopsRequestPurchaseOptions(monthly_credits=credits),
+        )  # fmt: skip
+        runtime = self.desktops.create_desktops(request).body.desktop_id[0]
+        self.bind(self.credit_group(name), runtime)
+        return runtime
+
+    def person_key(self, runtime: str) -> str:
+        """A key for a person's own programs, of this runtime."""
+        made = self.admin("agent-key", runtime)
+        assert made.returncode == 0, made.stderr
+        return made.stdout.strip()
 
     def office_site(self, name: str) -> str:
         request = ecd.CreateSimpleOfficeSiteRequest(region_id="cn-hangzhou", office_site_name=name)

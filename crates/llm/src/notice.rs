@@ -115,7 +115,7 @@ impl Notice<'_> {
     fn response(&self, status: &str) -> Value {
         let done = status == "completed";
         let usage = json!({
-            "input_tokens": 0, "input_tokens_details": {"cached_tokens": 0},
+            "input_tokens": 0, "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": 0, "output_tokens_details": {"reasoning_tokens": 0}, "total_tokens": 0,
         });
         json!({

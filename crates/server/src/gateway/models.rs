@@ -46,7 +46,7 @@ fn shown(name: &str, route: &Route, dialect: Dialect) -> Value {
     let model = &route.model;
     if dialect.is_anthropic() {
         return json!({
-            "type": "model", "id": name, "display_name": &*model.name, "created_at": UNKNOWN_TIME,
+            "type": "model", "id": name, "display_name": &*model.name, "created_at": UNKNOWN_TIME, "lifecycle": "active",
             "max_input_tokens": model.context_tokens_max, "max_tokens": model.output_tokens_max,
         });
     }

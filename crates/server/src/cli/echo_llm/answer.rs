@@ -198,7 +198,7 @@ fn part(text: &str) -> Value {
 
 fn response(echo: &Echo<'_>, done: bool) -> Value {
     let usage = json!({
-        "input_tokens": echo.input_tokens, "input_tokens_details": {"cached_tokens": 0},
+        "input_tokens": echo.input_tokens, "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
         "output_tokens": echo.output_tokens, "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": echo.input_tokens + echo.output_tokens,
     });

@@ -157,7 +157,9 @@ async fn answer(request: Request<Incoming>, pace: Pace) -> Response<Body> {
 fn models(is_anthropic: bool) -> String {
     if is_anthropic {
         let created_at = "1970-01-01T00:00:00Z";
-        let model = json!({"type": "model", "id": MODEL, "display_name": "Echo", "created_at": created_at});
+        let model = json!({
+            "type": "model", "id": MODEL, "display_name": "Echo", "created_at": created_at, "lifecycle": "active",
+        });
         return json!({"data": [model], "has_more": false, "first_id": MODEL, "last_id": MODEL}).to_string();
     }
     let model = json!({"id": MODEL, "object": "model", "created": 0, "owned_by": "creel"});

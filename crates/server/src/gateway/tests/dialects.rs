@@ -556,7 +556,7 @@ async fn models_are_shown_in_both_shapes() {
         (200, &"m".into(), &"r".into(), &false.into())
     );
     let shown = serde_json::json!({
-        "type": "model", "id": "c", "display_name": "C", "created_at": "1970-01-01T00:00:00Z",
+        "type": "model", "id": "c", "display_name": "C", "created_at": "1970-01-01T00:00:00Z", "lifecycle": "active",
         "max_input_tokens": 200_000, "max_tokens": 8_192,
     });
     assert_eq!(list["data"][4], shown);
