@@ -78,13 +78,14 @@ def test_a_provider_is_changed_and_deleted(tenant):
     config = lambda name: lambda p: json.loads(p["Config"])[name]  # noqa: E731
     address, masked = "https://changed.example/v1", read({}, get(tenant))
     rows = {
+        "Config.ApiType": ("anthropic-messages", config("api"), "anthropic-messages"),
         "Config.BaseUrl": (address, config("baseUrl"), address),
         "Description": ("changed", lambda p: p["Description"], "changed"),
         "Name": ("a changed name", lambda p: p["Name"], "a changed name"),
     }
     with tenant.claim("UpdateModelProviderTemplate", "ProviderTemplateId"):
         tenant.shows("UpdateModelProviderTemplate", read, rows)
-    with tenant.claim("UpdateModelProviderTemplate", "Config.ApiKey", "Config.ApiType", "EnableWuyingProxy"):
+    with tenant.claim("UpdateModelProviderTemplate", "Config.ApiKey", "EnableWuyingProxy"):
         parameters = get(tenant)
         tenant.call("UpdateModelProviderTemplate", parameters, Config={"ApiKey": "sk-another-0000000000"})
         assert config("apiKey")(read({}, parameters)) != config("apiKey")(masked)
