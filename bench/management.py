@@ -1,4 +1,4 @@
-"""The management plane: start, memory, and signed lists at 1 and 10,000 runtimes.
+"""The management plane: start, memory, and the creation of 10,000 runtimes. Lists are in lists.py.
 
 `make bench` runs it; by hand: scripts/bench.sh management. Prints one figure a line, as JSON. Loopback only, bounded.
 """
@@ -15,18 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from alibabacloud_ecd20200930 import models as ecd  # noqa: E402
 from harness import OPENCLAW_IMAGE, Server  # noqa: E402
 
-LOAD = os.environ["CREEL_API_LOAD"]
-TICKS = os.sysconf("SC_CLK_TCK")
-
 
 def rss_mb(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 1)
-
-
-def cpu_seconds(pid: int) -> float:
-    stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(stat[11]) + int(stat[12])) / TICKS
 
 
 def report(what: str, **figures):
@@ -56,24 +48,6 @@ def settled(server: Server, amount: int):
         time.sleep(0.5)
 
 
-def lists(server: Server, runtimes: int):
-    pid = server.process.pid
-    for connections in (1, 16):
-        for _ in range(3):
-            before = cpu_seconds(pid)
-            output = subprocess.run(
-                [LOAD, server.endpoint, server.key_id, server.secret, str(connections), "4"],
-                check=True, capture_output=True, text=True,
-            ).stdout  # fmt: skip
-            used = cpu_seconds(pid) - before
-            load = json.loads(output)
-            report(
-                "signed ListDesktopAgentRuntime, 20 rows, with TotalCount",
-                runtimes=runtimes, connections=connections, per_second=round(load["requests"] / load["seconds"]),
-                server_cpu_us_each=round(used / load["requests"] * 1e6), p50_us=load["p50_us"], p99_us=load["p99_us"],
-            )  # fmt: skip
-
-
 def main():
     server = Server("none", 1, "unused")
     started = time.monotonic()
@@ -92,13 +66,11 @@ def main():
         site = server.office_site("bench")
         create(server, site, 1)
         settled(server, 1)
-        lists(server, 1)
         started = time.monotonic()
         create(server, site, 9_999)
         report("CreateDesktops of 9,999 in batches of 300", seconds=round(time.monotonic() - started, 1))
         settled(server, 10_000)
         report("10,000 runtimes reconciled without a driver", seconds=round(time.monotonic() - started, 1))
-        lists(server, 10_000)
         report("RSS after that", mb=rss_mb(server.process.pid))
     finally:
         server.kill()

@@ -1,7 +1,8 @@
 //! Calls ListDesktopAgentRuntime, signed, as fast as it is answered, and prints one JSON line of figures.
 //!
-//! `api_load <host:port> <access-key-id> <secret> <connections> <seconds>`; used by `bench/management.py`. Bounded in
-//! time; only ever pointed at a server on this machine.
+//! `api_load <host:port> <access-key-id> <secret> <connections> <seconds> <query> [strangers]`; used by
+//! `bench/lists.py`. With `strangers` every other call comes from an unknown key and the others have a wrong signature,
+//! and all must be refused. Bounded in time; only ever pointed at a server on this machine.
 
 use std::time::{Duration, Instant};
 
@@ -16,25 +17,43 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-const QUERY: &str = "AgentProvider=OpenClaw&PageNumber=1&PageSize=20";
-
+#[derive(Clone)]
 struct Target {
     address: String,
     key_id: String,
     secret: Secret,
+    query: String,
+    strangers: bool,
+}
+
+impl Target {
+    /// Who signs a call with this nonce.
+    fn signer(&self, number: usize, nonce: &str) -> (String, Secret) {
+        match (self.strangers, number % 2) {
+            (false, _) => (self.key_id.clone(), self.secret.clone()),
+            (true, 0) => (format!("LTAI{nonce}"), self.secret.clone()),
+            (true, _) => (self.key_id.clone(), Secret::new(nonce.to_owned())),
+        }
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().collect();
-    let [_, address, key_id, secret, connections, seconds] = args.as_slice() else {
-        anyhow::bail!("usage: api_load HOST:PORT KEY-ID SECRET CONNECTIONS SECONDS");
+    let [_, address, key_id, secret, connections, seconds, query, mode @ ..] = args.as_slice() else {
+        anyhow::bail!("usage: api_load HOST:PORT KEY-ID SECRET CONNECTIONS SECONDS QUERY [strangers]");
+    };
+    let target = Target {
+        address: address.clone(),
+        key_id: key_id.clone(),
+        secret: Secret::new(secret.clone()),
+        query: query.clone(),
+        strangers: mode.iter().any(|word| word == "strangers"),
     };
     let duration = Duration::from_secs(seconds.parse::<u64>()?.min(60));
     let mut workers = JoinSet::new();
     for _ in 0..connections.parse::<usize>()?.min(256) {
-        let target =
-            Target { address: address.clone(), key_id: key_id.clone(), secret: Secret::new(secret.clone()) };
+        let target = target.clone();
         workers.spawn(async move { work(&target, duration).await });
     }
     let mut micros = Vec::new();
@@ -73,16 +92,17 @@ async fn work(target: &Target, duration: Duration) -> anyhow::Result<Vec<u64>> {
             host: &target.address,
             version: "2021-09-01",
             action: "ListDesktopAgentRuntime",
-            query: QUERY,
+            query: &target.query,
             body: b"",
             content_type: None,
             date: &date,
             nonce: &nonce,
             security_token: None,
         };
-        let mut request = Request::post(format!("/?{QUERY}"));
-        for (name, value) in sign_acs3(&call, &target.key_id, &target.secret)
-            .map_err(|error| anyhow::anyhow!(error.message))?
+        let (key_id, secret) = target.signer(micros.len(), &nonce);
+        let mut request = Request::post(format!("/?{}", target.query));
+        for (name, value) in
+            sign_acs3(&call, &key_id, &secret).map_err(|error| anyhow::anyhow!(error.message))?
         {
             request = request.header(name, value);
         }
@@ -90,7 +110,8 @@ async fn work(target: &Target, duration: Duration) -> anyhow::Result<Vec<u64>> {
         let answer = sender.send_request(request.body(Empty::<Bytes>::new())?).await?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
-        anyhow::ensure!(status.is_success(), "answered {status}: {}", String::from_utf8_lossy(&body));
+        let expected = if target.strangers { status.is_client_error() } else { status.is_success() };
+        anyhow::ensure!(expected, "answered {status}: {}", String::from_utf8_lossy(&body));
         micros.push(u64::try_from(begun.elapsed().as_micros())?);
     }
     Ok(micros)

@@ -238,8 +238,10 @@ impl Runtimes {
     /// The runtime that an `ecd-…` or `jvs-…` id names, if the scope has it.
     pub async fn get(&self, scope: &Scope, id: &str) -> Result<RuntimeView, RuntimeError> {
         let filter = RuntimeFilter { ids: vec![id.to_owned()], ..RuntimeFilter::default() };
-        let page = self.list_after(scope, filter, None, 1).await?;
-        page.items.into_iter().next().ok_or_else(|| RuntimeError::NotFound(id.to_owned()))
+        let now_ms = self.store.clock().now_ms();
+        let filter = seen(scope, filter, now_ms);
+        let found = self.store.list_runtimes(&scope.account_id, &filter, None, 0, 1, now_ms).await?;
+        found.into_iter().next().ok_or_else(|| RuntimeError::NotFound(id.to_owned()))
     }
 
     /// Starts, stops, reboots, hibernates or wakes runtimes: all of them, or none if one does not exist or cannot.

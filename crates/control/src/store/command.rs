@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use creel_wire::id::{AccountId, CommandId, InvocationId, RuntimeId};
-use sea_query::{Expr, ExprTrait, JoinType, Order, Query};
+use sea_query::{Expr, ExprTrait, JoinType, Order, Query, SelectStatement};
 
 use super::{Row, Store, StoreError, Tx, params};
 use crate::command::{
@@ -50,6 +50,55 @@ fn run(row: &Row, with_output: bool) -> Result<CommandRun, StoreError> {
     })
 }
 
+/// Commands of an account, newest first, after a cursor. Public so that a test can look at its plan.
+pub fn command_list_statement(
+    account_id: &AccountId,
+    filter: &CommandFilter,
+    after: Option<&Cursor>,
+    limit: i64,
+) -> SelectStatement {
+    let mut select = Query::select();
+    select
+        .columns(["id", "kind", "content", "end_user_id", "scenario", "status", "unfinished", "succeeded"])
+        .columns(["failed", "created_at_ms"])
+        .from("command")
+        .and_where(Expr::col("account_id").eq(account_id.as_str()))
+        .order_by("created_at_ms", Order::Desc)
+        .order_by("id", Order::Desc)
+        .limit(limit.unsigned_abs());
+    let given = [("id", &filter.id), ("end_user_id", &filter.end_user_id), ("kind", &filter.kind)];
+    for (column, value) in given {
+        if let Some(value) = value {
+            select.and_where(Expr::col(column).eq(value.as_str()));
+        }
+    }
+    if let Some(status) = filter.status {
+        select.and_where(Expr::col("status").eq(status.as_str()));
+    }
+    if !filter.runtime_ids.is_empty() {
+        let mut runs = Query::select();
+        runs.column(("i", "command_id"))
+            .from_as("runtime", "r")
+            .join_as(
+                JoinType::InnerJoin,
+                "invocation",
+                "i",
+                Expr::col(("i", "runtime_id")).equals(("r", "id")),
+            )
+            .and_where(Expr::col(("r", "account_id")).eq(account_id.as_str()))
+            .and_where(super::runtime::named("r", &filter.runtime_ids))
+            .and_where(Expr::col(("i", "command_id")).is_not_null());
+        select.and_where(Expr::col("id").in_subquery(runs));
+    }
+    if let Some(cursor) = after {
+        select.and_where(
+            Expr::tuple([Expr::col("created_at_ms"), Expr::col("id")])
+                .lt(Expr::tuple([Expr::val(cursor.key), Expr::val(cursor.id.as_str())])),
+        );
+    }
+    select
+}
+
 impl Store {
     /// Commands of an account, newest first, after a cursor.
     pub(crate) async fn list_commands(
@@ -62,54 +111,7 @@ impl Store {
         if filter.nothing {
             return Ok(Vec::new());
         }
-        let mut select = Query::select();
-        select
-            .columns([
-                "id",
-                "kind",
-                "content",
-                "end_user_id",
-                "scenario",
-                "status",
-                "unfinished",
-                "succeeded",
-            ])
-            .columns(["failed", "created_at_ms"])
-            .from("command")
-            .and_where(Expr::col("account_id").eq(account_id.as_str()))
-            .order_by("created_at_ms", Order::Desc)
-            .order_by("id", Order::Desc)
-            .limit(limit.unsigned_abs());
-        let given = [("id", &filter.id), ("end_user_id", &filter.end_user_id), ("kind", &filter.kind)];
-        for (column, value) in given {
-            if let Some(value) = value {
-                select.and_where(Expr::col(column).eq(value.as_str()));
-            }
-        }
-        if let Some(status) = filter.status {
-            select.and_where(Expr::col("status").eq(status.as_str()));
-        }
-        if !filter.runtime_ids.is_empty() {
-            let mut runs = Query::select();
-            runs.column(("i", "command_id"))
-                .from_as("runtime", "r")
-                .join_as(
-                    JoinType::InnerJoin,
-                    "invocation",
-                    "i",
-                    Expr::col(("i", "runtime_id")).equals(("r", "id")),
-                )
-                .and_where(Expr::col(("r", "account_id")).eq(account_id.as_str()))
-                .and_where(super::runtime::named("r", &filter.runtime_ids))
-                .and_where(Expr::col(("i", "command_id")).is_not_null());
-            select.and_where(Expr::col("id").in_subquery(runs));
-        }
-        if let Some(cursor) = after {
-            select.and_where(
-                Expr::tuple([Expr::col("created_at_ms"), Expr::col("id")])
-                    .lt(Expr::tuple([Expr::val(cursor.key), Expr::val(cursor.id.as_str())])),
-            );
-        }
+        let select = command_list_statement(account_id, filter, after, limit);
         self.db().select(&select).await?.iter().map(command).collect()
     }
 

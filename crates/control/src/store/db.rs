@@ -159,9 +159,35 @@ impl Db {
 
 /// The text and parameters of a statement in the database's own dialect.
 pub(super) fn build(is_postgres: bool, statement: &impl QueryStatementWriter) -> (String, Vec<Value>) {
-    let (sql, values) =
-        if is_postgres { statement.build(PostgresQueryBuilder) } else { statement.build(SqliteQueryBuilder) };
-    (sql, values.into_iter().map(from_sea_query).collect())
+    if !is_postgres {
+        let (sql, values) = statement.build(SqliteQueryBuilder);
+        return (sql, values.into_iter().map(from_sea_query).collect());
+    }
+    let (sql, values) = statement.build(PostgresQueryBuilder);
+    with_limits_written_out(&sql, values.into_iter().collect())
+}
+
+/// Writes limits and offsets, which alone are unsigned, into the text. PostgreSQL keeps the plan of a statement whose
+/// parameters do not matter to it. A limit does, so that as a parameter it costs a new plan with every call: more than
+/// the page itself.
+fn with_limits_written_out(sql: &str, values: Vec<sea_query::Value>) -> (String, Vec<Value>) {
+    let mut text = String::with_capacity(sql.len());
+    let mut kept = Vec::with_capacity(values.len());
+    let mut pieces = sql.split('$');
+    text.push_str(pieces.next().unwrap_or_default());
+    // Each value is used once, in the order of the numbers.
+    for (piece, value) in pieces.zip(values) {
+        let rest = piece.trim_start_matches(|c: char| c.is_ascii_digit());
+        match value {
+            sea_query::Value::BigUnsigned(Some(number)) => text.push_str(&number.to_string()),
+            value => {
+                kept.push(from_sea_query(value));
+                text.push_str(&format!("${}", kept.len()));
+            }
+        }
+        text.push_str(rest);
+    }
+    (text, kept)
 }
 
 /// sea-query has many value types; ours are two, and nothing else is ever put into a statement.
@@ -212,5 +238,27 @@ impl Connection {
                 bind_all!(sql, params).execute(Self::pg(connection)).await?.rows_affected()
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_query::{Expr, ExprTrait, Query};
+
+    use super::*;
+
+    #[test]
+    fn limits_stand_in_postgresqls_text_and_parameters_are_numbered_through() {
+        let mut select = Query::select();
+        let inner =
+            Query::select().column("a").from("t").and_where(Expr::col("a").eq("x")).limit(7).to_owned();
+        select.column("a").from_subquery(inner, "k").and_where(Expr::col("a").gt(5i64)).offset(40).limit(20);
+        let (sql, params) = build(true, &select);
+        assert_eq!(
+            sql,
+            r#"SELECT "a" FROM (SELECT "a" FROM "t" WHERE "a" = $1 LIMIT 7) AS "k" WHERE "a" > $2 LIMIT 20 OFFSET 40"#
+        );
+        assert_eq!(params, [Value::from("x"), Value::from(5i64)]);
+        assert_eq!(build(false, &select).1.len(), 5);
     }
 }

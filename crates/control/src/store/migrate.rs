@@ -16,6 +16,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "audit content", include_str!("../../../../migrations/0007_audit_content.sql")),
     (8, "desktops", include_str!("../../../../migrations/0008_desktops.sql")),
     (9, "commands", include_str!("../../../../migrations/0009_commands.sql")),
+    (10, "runtime lists", include_str!("../../../../migrations/0010_runtime_lists.sql")),
     (11, "retention", include_str!("../../../../migrations/0011_retention.sql")),
     (17, "audit seal", include_str!("../../../../migrations/0017_audit_seal.sql")),
 ];

@@ -11,6 +11,7 @@ mod audit;
 mod batch;
 mod channel;
 mod command;
+mod counts;
 mod db;
 mod entitlement;
 mod guest;
@@ -26,6 +27,7 @@ mod reconcile;
 mod resource_group;
 mod row;
 mod runtime;
+mod shape;
 mod system_provider;
 mod tag;
 mod topics;
@@ -41,15 +43,18 @@ use crate::seal::TagKey;
 use crate::tasks::Tasks;
 pub(crate) use audit::SealedPosition;
 pub use audit::audit_search_statement;
+pub use command::command_list_statement;
 pub use db::{Db, DbUrl};
 pub(crate) use guest::InvocationFilter;
 pub(crate) use lease::Lease;
-pub(crate) use ledger::{AgentRow, EntryFilter, LEDGER_LEASE, PackHour};
+pub(crate) use ledger::{AgentRow, LEDGER_LEASE, PackHour};
+pub use ledger::{EntryFilter, entry_list_statement};
 pub use model::{group_list_statement, model_list_statement, provider_list_statement};
 pub(crate) use reconcile::Claim;
 pub use resource_group::bound_list_statement;
 pub use row::{Row, Value, params};
 pub use topics::{Topic, Topics};
+pub use user::user_list_statement;
 pub use writer::Tx;
 
 /// Why the store failed. Constraint violations are told apart because services give them a meaning.
@@ -114,6 +119,7 @@ struct Inner {
     db: Db,
     writer: writer::Writer,
     topics: Topics,
+    counts: Arc<counts::Counts>,
     audit_key: Arc<OnceLock<TagKey>>,
     clock: Arc<dyn Clock>,
 }
@@ -123,10 +129,15 @@ impl Store {
     pub async fn open(url: &DbUrl, clock: Arc<dyn Clock>, tasks: &Tasks) -> Result<Self, StoreError> {
         let db = Db::connect(url).await?;
         migrate::run(&db).await?;
+        if let Db::Sqlite { pool, .. } = &db {
+            shape::tell(pool).await?;
+        }
         let topics = Topics::default();
         let audit_key = Arc::<OnceLock<TagKey>>::default();
-        let writer = writer::Writer::start(&db, topics.clone(), audit_key.clone(), tasks).await?;
-        Ok(Self { inner: Arc::new(Inner { db, writer, topics, audit_key, clock }) })
+        let counts = Arc::<counts::Counts>::default();
+        let told = writer::Told { topics: topics.clone(), counts: counts.clone() };
+        let writer = writer::Writer::start(&db, told, audit_key.clone(), tasks).await?;
+        Ok(Self { inner: Arc::new(Inner { db, writer, topics, counts, audit_key, clock }) })
     }
 
     /// Marks the audit rows that are written from now on; the first key stays.

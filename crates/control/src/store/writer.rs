@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use sqlx::ConnectOptions;
 use tokio::sync::{mpsc, oneshot};
 
+use super::counts::Counts;
 use super::db::{Connection, Sql};
 use super::{Db, Row, StoreError, Topic, Topics, Value};
 use crate::seal::TagKey;
@@ -26,7 +27,24 @@ const GROUP_JOBS_MAX: usize = 256;
 pub struct Tx {
     connection: Connection,
     raised: Vec<Topic>,
+    /// Accounts that this transaction has an audit row of.
+    changed: Vec<String>,
     audit_key: Arc<OnceLock<TagKey>>,
+}
+
+/// What in this process is told of every commit.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    pub(super) topics: Topics,
+    pub(super) counts: Arc<Counts>,
+}
+
+impl Told {
+    /// Comes after the commit and before the answer to whoever asked for it.
+    fn of(&self, tx: &Tx) {
+        tx.changed.iter().for_each(|account_id| self.counts.forget(account_id));
+        tx.raised.iter().for_each(|topic| self.topics.raise(*topic));
+    }
 }
 
 impl Tx {
@@ -70,6 +88,13 @@ impl Tx {
         self.audit_key.get().map(|key| key.tag(row)).unwrap_or_default()
     }
 
+    /// Counts of this account's rows are made anew once this transaction has committed.
+    pub(super) fn mark_changed(&mut self, account_id: &str) {
+        if !self.changed.iter().any(|known| known == account_id) {
+            self.changed.push(account_id.to_owned());
+        }
+    }
+
     /// True on PostgreSQL.
     pub fn is_postgres(&self) -> bool {
         matches!(self.connection, Connection::Postgres(_))
@@ -95,29 +120,29 @@ type Job = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, (bool, Finish)> +
 #[derive(Debug)]
 pub(super) enum Writer {
     Sqlite { queue: mpsc::Sender<Job> },
-    Postgres { db: Db, topics: Topics, audit_key: Arc<OnceLock<TagKey>> },
+    Postgres { db: Db, told: Told, audit_key: Arc<OnceLock<TagKey>> },
 }
 
 impl Writer {
     pub(super) async fn start(
         db: &Db,
-        topics: Topics,
+        told: Told,
         audit_key: Arc<OnceLock<TagKey>>,
         tasks: &Tasks,
     ) -> Result<Self, StoreError> {
         match db {
             Db::Postgres { pool } => {
-                let (pool, cancel, heard) = (pool.clone(), tasks.cancelled(), topics.clone());
+                let (pool, cancel, heard) = (pool.clone(), tasks.cancelled(), told.topics.clone());
                 tasks.spawn("store-listener", async move {
                     tokio::select! { () = listen_postgres(pool, heard) => {}, () = cancel.cancelled() => {} }
                 });
-                Ok(Writer::Postgres { db: db.clone(), topics, audit_key })
+                Ok(Writer::Postgres { db: db.clone(), told, audit_key })
             }
             Db::Sqlite { options, .. } => {
                 let connection = Connection::Sqlite(Box::new(options.connect().await?));
                 let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
-                let tx = Tx { connection, raised: Vec::new(), audit_key };
-                tasks.spawn("store-writer", run_sqlite(tx, jobs, topics));
+                let tx = Tx { connection, raised: Vec::new(), changed: Vec::new(), audit_key };
+                tasks.spawn("store-writer", run_sqlite(tx, jobs, told));
                 Ok(Writer::Sqlite { queue })
             }
         }
@@ -137,20 +162,21 @@ impl Writer {
                 }
                 answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
             }
-            Writer::Postgres { db: Db::Postgres { pool }, topics, audit_key } => {
+            Writer::Postgres { db: Db::Postgres { pool }, told, audit_key } => {
                 let connection = pool.acquire().await.map_err(StoreError::from)?;
                 let tx = Tx {
                     connection: Connection::Postgres(connection),
                     raised: Vec::new(),
+                    changed: Vec::new(),
                     audit_key: audit_key.clone(),
                 };
-                let topics = topics.clone();
+                let told = told.clone();
                 // In a task of its own, so that a caller who goes away cannot leave a transaction half done.
                 #[expect(
                     clippy::disallowed_methods,
                     reason = "joined on the next line; ends with its transaction"
                 )]
-                let task = tokio::spawn(write_postgres(tx, job, topics));
+                let task = tokio::spawn(write_postgres(tx, job, told));
                 task.await.unwrap_or_else(|_| Err(StoreError::Panicked.into()))
             }
             Writer::Postgres { .. } => Err(StoreError::Closed.into()),
@@ -158,7 +184,7 @@ impl Writer {
     }
 }
 
-async fn write_postgres<T, E, F>(mut tx: Tx, job: F, topics: Topics) -> Result<T, E>
+async fn write_postgres<T, E, F>(mut tx: Tx, job: F, told: Told) -> Result<T, E>
 where
     F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
     E: From<StoreError>,
@@ -168,7 +194,7 @@ where
     match outcome {
         Ok(Ok(value)) => {
             tx.execute("COMMIT", Vec::new()).await?;
-            tx.raised.iter().for_each(|topic| topics.raise(*topic));
+            told.of(&tx);
             Ok(value)
         }
         Ok(Err(error)) => {
@@ -202,7 +228,7 @@ where
     })
 }
 
-async fn run_sqlite(mut tx: Tx, mut jobs: mpsc::Receiver<Job>, topics: Topics) {
+async fn run_sqlite(mut tx: Tx, mut jobs: mpsc::Receiver<Job>, told: Told) {
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut version = None;
@@ -214,7 +240,7 @@ async fn run_sqlite(mut tx: Tx, mut jobs: mpsc::Receiver<Job>, topics: Topics) {
                 None => return,
             },
             _ = look.tick() => {
-                raise_if_changed(&mut tx, &mut version, &topics).await;
+                raise_if_changed(&mut tx, &mut version, &told.topics).await;
                 continue;
             }
         };
@@ -225,7 +251,7 @@ async fn run_sqlite(mut tx: Tx, mut jobs: mpsc::Receiver<Job>, topics: Topics) {
                 Err(_) => break,
             }
         }
-        commit_group(&mut tx, group, &topics).await;
+        commit_group(&mut tx, group, &told).await;
     }
 }
 
@@ -267,8 +293,9 @@ async fn listen_postgres(pool: sqlx::PgPool, topics: Topics) {
 }
 
 /// Runs a group of jobs, each in a savepoint, and commits once. Answers go out only after the commit.
-async fn commit_group(tx: &mut Tx, group: Vec<Job>, topics: &Topics) {
+async fn commit_group(tx: &mut Tx, group: Vec<Job>, told: &Told) {
     tx.raised.clear();
+    tx.changed.clear();
     let mut finishes = Vec::with_capacity(group.len());
     let mut begun = tx.execute("BEGIN IMMEDIATE", Vec::new()).await;
     for job in group {
@@ -304,7 +331,7 @@ async fn commit_group(tx: &mut Tx, group: Vec<Job>, topics: &Topics) {
     };
     match committed {
         Ok(()) => {
-            tx.raised.iter().for_each(|topic| topics.raise(*topic));
+            told.of(tx);
             finishes.into_iter().for_each(|finish| finish(Ok(())));
         }
         Err(error) => {

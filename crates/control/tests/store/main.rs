@@ -17,6 +17,7 @@ mod model;
 mod model_change;
 mod model_effective;
 mod model_resource_group;
+mod plans;
 mod reconcile;
 mod runtime;
 mod transactions;

@@ -68,6 +68,7 @@ impl Tx {
         nonce: Option<&str>,
     ) -> Result<(), StoreError> {
         let tag = self.audit_tag(&event.sealed_bytes());
+        self.mark_changed(&event.account_id);
         self.execute(
             "INSERT INTO audit (id, account_id, principal, actor, action, version, resources_json, decision,
                  outcome, code, calls, source_address, user_agent, nonce, at_ms, tag)

@@ -6,7 +6,8 @@ mod price;
 mod read;
 mod rows;
 
-pub(crate) use read::{AgentRow, EntryFilter, PackHour};
+pub(crate) use read::{AgentRow, PackHour};
+pub use read::{EntryFilter, entry_list_statement};
 
 use super::{Store, StoreError, Tx, Value, params};
 use crate::ledger::{JournalRow, LedgerError};

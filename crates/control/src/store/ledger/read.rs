@@ -25,29 +25,29 @@ pub(crate) struct AgentRow {
 
 /// Which entries of an account.
 #[derive(Debug, Clone)]
-pub(crate) struct EntryFilter<'a> {
-    pub(crate) account_id: &'a AccountId,
+pub struct EntryFilter<'a> {
+    pub account_id: &'a AccountId,
     /// Empty: all.
-    pub(crate) runtime_ids: &'a [RuntimeId],
+    pub runtime_ids: &'a [RuntimeId],
     /// Empty: all.
-    pub(crate) pack_ids: &'a [String],
+    pub pack_ids: &'a [String],
     /// Of agents with, or without, an outer id.
-    pub(crate) is_jvs: Option<bool>,
+    pub is_jvs: Option<bool>,
     /// Only those that moved credits.
-    pub(crate) only_moved: bool,
+    pub only_moved: bool,
     /// Only those that took from a pack.
-    pub(crate) of_packs: bool,
+    pub of_packs: bool,
     /// Inclusive.
-    pub(crate) from_ms: Option<i64>,
+    pub from_ms: Option<i64>,
     /// Exclusive.
-    pub(crate) until_ms: Option<i64>,
+    pub until_ms: Option<i64>,
     /// Only of runtimes that this end user is entitled to.
-    pub(crate) entitled: Option<&'a Entitled>,
+    pub entitled: Option<&'a Entitled>,
 }
 
 impl<'a> EntryFilter<'a> {
     /// Every entry of an account.
-    pub(crate) fn all(account_id: &'a AccountId) -> Self {
+    pub fn all(account_id: &'a AccountId) -> Self {
         Self {
             account_id,
             runtime_ids: &[],
@@ -59,6 +59,16 @@ impl<'a> EntryFilter<'a> {
             until_ms: None,
             entitled: None,
         }
+    }
+
+    /// Whether every credit that its runtimes, or else the account, moved is selected.
+    fn is_of_subjects(&self) -> bool {
+        let whole_time = self.from_ms.is_none() && self.until_ms.is_none();
+        whole_time
+            && self.pack_ids.is_empty()
+            && self.is_jvs.is_none()
+            && !self.of_packs
+            && self.entitled.is_none()
     }
 }
 
@@ -110,6 +120,43 @@ fn pack_hours(filter: &EntryFilter<'_>) -> SelectStatement {
         .expr_as(Expr::cust("CAST(SUM(micros) AS BIGINT)"), "total")
         .group_by_columns(["pack_id", "runtime_id", "hour"])
         .and_having(Expr::cust("SUM(micros) <> 0"));
+    select
+}
+
+/// What the account, or each of the runtimes, deducted in all months.
+fn months(filter: &EntryFilter<'_>) -> SelectStatement {
+    let mut subjects: Vec<&str> = filter.runtime_ids.iter().map(RuntimeId::as_str).collect();
+    if subjects.is_empty() {
+        subjects.push(filter.account_id.as_str());
+    }
+    let mut select = Query::select();
+    select
+        .expr_as(Expr::cust("CAST(COALESCE(SUM(used_micros), 0) AS BIGINT)"), "total")
+        .from("usage_month")
+        .and_where(Expr::col("subject_id").is_in(subjects));
+    select
+}
+
+/// Entries, newest first. Public so that a test can look at its plan.
+pub fn entry_list_statement(
+    filter: &EntryFilter<'_>,
+    after: Option<&Cursor>,
+    offset: i64,
+    limit: i64,
+) -> SelectStatement {
+    let mut select = matching(filter);
+    select
+        .columns(COLUMNS)
+        .order_by("created_at_ms", Order::Desc)
+        .order_by("id", Order::Desc)
+        .limit(limit.unsigned_abs())
+        .offset(offset.unsigned_abs());
+    if let Some(cursor) = after {
+        select.and_where(
+            Expr::tuple([Expr::col("created_at_ms"), Expr::col("id")])
+                .lt(Expr::tuple([Expr::val(cursor.key), Expr::val(cursor.id.as_str())])),
+        );
+    }
     select
 }
 
@@ -231,20 +278,12 @@ impl Store {
         offset: i64,
         limit: i64,
     ) -> Result<Vec<Entry>, StoreError> {
-        let mut select = matching(filter);
-        select
-            .columns(COLUMNS)
-            .order_by("created_at_ms", Order::Desc)
-            .order_by("id", Order::Desc)
-            .limit(limit.unsigned_abs())
-            .offset(offset.unsigned_abs());
-        if let Some(cursor) = after {
-            select.and_where(
-                Expr::tuple([Expr::col("created_at_ms"), Expr::col("id")])
-                    .lt(Expr::tuple([Expr::val(cursor.key), Expr::val(cursor.id.as_str())])),
-            );
-        }
-        self.db().select(&select).await?.iter().map(entry).collect()
+        self.db()
+            .select(&entry_list_statement(filter, after, offset, limit))
+            .await?
+            .iter()
+            .map(entry)
+            .collect()
     }
 
     /// How many entries match.
@@ -309,8 +348,14 @@ impl Store {
 
     /// What all entries that match deducted.
     pub(crate) async fn sum_entries(&self, filter: &EntryFilter<'_>) -> Result<Micros, StoreError> {
-        let mut select = matching(filter);
-        select.expr_as(Expr::cust("CAST(COALESCE(SUM(micros), 0) AS BIGINT)"), "total");
+        // The sums of months are those of all entries, and far fewer.
+        let select = if filter.is_of_subjects() {
+            months(filter)
+        } else {
+            let mut select = matching(filter);
+            select.expr_as(Expr::cust("CAST(COALESCE(SUM(micros), 0) AS BIGINT)"), "total");
+            select
+        };
         let rows = self.db().select(&select).await?;
         rows.first().map_or(Ok(Micros::ZERO), |row| Ok(Micros(row.int("total")?)))
     }

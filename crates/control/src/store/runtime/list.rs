@@ -1,204 +1,81 @@
-//! Lists of runtimes with their many optional filters. Each filter adds a condition only when it is given, so that
-//! the planner sees the real question and takes an index for it.
+//! Lists of runtimes: a page, and how many match.
+//!
+//! A page takes two steps in one statement. The keys of its rows are read in the list's order from an index, which is
+//! cheap to skip in; then these few rows are looked up with all that is shown of them.
 
 use std::collections::HashMap;
 
 use creel_wire::id::AccountId;
-use sea_query::{CaseStatement, Cond, Expr, ExprTrait, JoinType, Order, Query, SelectStatement, SimpleExpr};
+use sea_query::{CaseStatement, Expr, ExprTrait, JoinType, Order, Query, SelectStatement, UnionType};
 
+use super::filter::{
+    Part, Side, agent_status, guest_online, join_observed, matching, needs_observed, parts, sides,
+};
 use super::{COLUMNS, runtime};
-use crate::page::Cursor;
+use crate::page::{Cursor, PageNumber};
 use crate::runtime::{Observed, RuntimeFilter, RuntimeView};
-use crate::store::entitlement::{assigning, entitled};
+use crate::store::entitlement::assigning;
 use crate::store::model::EFFECTIVE_GROUP;
 use crate::store::{Row, Store, StoreError, params};
 
-/// A condition that no row meets.
-fn never() -> SimpleExpr {
-    Expr::val(1i64).eq(0i64)
+/// A filter that another table answers leads if it has fewer rows than this. More are cheaper to meet by walking the
+/// account: of 100,000 runtimes at least every fiftieth then matches.
+const LEADING_ROWS_MAX: i64 = 2_000;
+
+/// Where a page begins.
+#[derive(Debug, Clone, Copy)]
+struct Start<'a> {
+    after: Option<&'a Cursor>,
+    offset: i64,
+    limit: i64,
 }
 
-/// The rows of `table` (a name or alias of `runtime`) that these ids name, by either kind of id.
-pub(crate) fn named(table: &'static str, ids: &[String]) -> SimpleExpr {
-    let (outer, inner): (Vec<&str>, Vec<&str>) =
-        ids.iter().map(String::as_str).partition(|id| id.starts_with("jvs-"));
-    let inner_match = Expr::col((table, "id")).is_in(inner);
-    if outer.is_empty() { inner_match } else { inner_match.or(Expr::col((table, "jvs_id")).is_in(outer)) }
+fn newest_first(select: &mut SelectStatement, limit: i64) -> &mut SelectStatement {
+    select.order_by("created_at_ms", Order::Desc).order_by("id", Order::Desc).limit(limit.unsigned_abs())
 }
 
-/// What the API shows as the agent's status: the guest's word while its link is held by a live replica.
-fn agent_status(live_replicas: &[String]) -> SimpleExpr {
-    CaseStatement::new()
-        .case(Expr::col(("r", "sandbox")).is_in(["Stopped", "Stopping"]), Expr::col(("r", "sandbox")))
-        .case(Expr::col(("o", "agent_status")).is_null(), Expr::val("Undeployed"))
-        .case(guest_online(live_replicas).not(), Expr::val("Unavailable"))
-        .finally(Expr::col(("o", "agent_status")))
-        .into()
-}
-
-fn guest_online(live_replicas: &[String]) -> SimpleExpr {
-    Expr::col(("g", "replica_id")).is_in(live_replicas.iter().map(String::as_str))
-}
-
-fn exists_user(users: Option<&[String]>) -> SimpleExpr {
-    let mut select = Query::select();
-    select
-        .expr(Expr::val(1i64))
-        .from_as("runtime_user", "u")
-        .and_where(Expr::col(("u", "runtime_id")).equals(("r", "id")));
-    if let Some(users) = users {
-        select.and_where(Expr::col(("u", "end_user_id")).is_in(users.iter().map(String::as_str)));
-    }
-    Expr::exists(select)
-}
-
-fn exists_channel() -> SimpleExpr {
-    let mut select = Query::select();
-    select
-        .expr(Expr::val(1i64))
-        .from_as("runtime_channel", "c")
-        .and_where(Expr::col(("c", "runtime_id")).equals(("r", "id")));
-    Expr::exists(select)
-}
-
-pub(crate) fn exists_tag(key: &str, value: Option<&str>) -> SimpleExpr {
-    let mut select = Query::select();
-    select
-        .expr(Expr::val(1i64))
-        .from_as("runtime_tag", "t")
-        .and_where(Expr::col(("t", "runtime_id")).equals(("r", "id")))
-        .and_where(Expr::col(("t", "tag_key")).eq(key));
-    if let Some(value) = value {
-        select.and_where(Expr::col(("t", "tag_value")).eq(value));
-    }
-    Expr::exists(select)
-}
-
-fn any_of(column: &'static str, values: &[String]) -> SimpleExpr {
-    Expr::col(("r", column)).is_in(values.iter().map(String::as_str))
-}
-
-/// Whether a condition looks at the guest's side, which then has to be joined even to count.
-fn needs_observed(filter: &RuntimeFilter) -> bool {
-    !filter.agent_statuses.is_empty() || !filter.agent_versions.is_empty()
-}
-
-fn conditions(account_id: &AccountId, filter: &RuntimeFilter, live_replicas: &[String]) -> Cond {
-    let mut cond = Cond::all().add(Expr::col(("r", "account_id")).eq(account_id.as_str()));
-    if !filter.deleted {
-        cond = cond.add(Expr::col(("r", "deleted_at_ms")).is_null());
-    }
-    if let Some(to) = &filter.entitled_to {
-        cond = cond.add(entitled(("r", "id"), account_id, to));
-    }
-    if filter.nothing {
-        cond = cond.add(never());
-    }
-    if !filter.ids.is_empty() {
-        cond = cond.add(named("r", &filter.ids));
-    }
-    let lists = [
-        ("name", &filter.names),
-        ("agent_provider", &filter.agent_providers),
-        ("agent_platform", &filter.agent_platforms),
-        ("image_id", &filter.image_ids),
-        ("os_type", &filter.os_types),
-    ];
-    for (column, values) in lists {
-        if !values.is_empty() {
-            cond = cond.add(any_of(column, values));
-        }
-    }
-    let single = [
-        ("region_id", &filter.region_id),
-        ("office_site_id", &filter.office_site_id),
-        ("resource_group_id", &filter.resource_group_id),
-        ("desktop_type", &filter.desktop_type),
-        ("charge_type", &filter.charge_type),
-    ];
-    for (column, value) in single {
-        if let Some(value) = value {
-            cond = cond.add(Expr::col(("r", column)).eq(value.as_str()));
-        }
-    }
-    if !filter.sandbox_statuses.is_empty() {
-        let alive =
-            any_of("sandbox", &filter.sandbox_statuses).and(Expr::col(("r", "deleted_at_ms")).is_null());
-        let dead = Expr::col(("r", "deleted_at_ms")).is_not_null();
-        cond = cond.add(if filter.deleted { alive.or(dead) } else { alive });
-    }
-    guest_conditions(link_conditions(cond, filter), filter, live_replicas)
-}
-
-fn link_conditions(mut cond: Cond, filter: &RuntimeFilter) -> Cond {
-    if let Some(name) = &filter.office_site_name {
-        let mut sites = Query::select();
-        sites.column("id").from("office_site").and_where(Expr::col("name").eq(name.as_str()));
-        cond = cond.add(Expr::col(("r", "office_site_id")).in_subquery(sites));
-    }
-    if let Some(has_user) = filter.has_user {
-        let exists = exists_user(None);
-        cond = cond.add(if has_user { exists } else { exists.not() });
-    }
-    if let Some(management) = filter.management {
-        cond = cond.add(super::management_is(management));
-    }
-    if !filter.users.is_empty() {
-        cond = cond.add(exists_user(Some(&filter.users)));
-    }
-    if !filter.excluded_users.is_empty() {
-        cond = cond.add(exists_user(Some(&filter.excluded_users)).not());
-    }
-    if let Some(configured) = filter.has_channel {
-        let exists = exists_channel();
-        cond = cond.add(if configured { exists } else { exists.not() });
-    }
-    // No index has what a resource group decides: the account's runtimes are walked, newest first.
-    if let Some(group_id) = &filter.model_group_id {
-        cond = cond.add(Expr::cust(EFFECTIVE_GROUP).eq(group_id.as_str()));
-    }
-    if let Some(bound) = filter.has_model_group {
-        let group = Expr::cust(EFFECTIVE_GROUP);
-        cond = cond.add(if bound { group.is_not_null() } else { group.is_null() });
-    }
-    for (key, value) in &filter.tags {
-        cond = cond.add(exists_tag(key, value.as_deref()));
-    }
-    cond
-}
-
-fn guest_conditions(mut cond: Cond, filter: &RuntimeFilter, live_replicas: &[String]) -> Cond {
-    if !filter.agent_statuses.is_empty() {
-        let wanted = filter.agent_statuses.iter().map(String::as_str);
-        cond = cond.add(agent_status(live_replicas).is_in(wanted));
-    }
-    if !filter.agent_versions.is_empty() {
-        // The API shows both `2026.9.6` and `OpenClaw 2026.9.6`.
-        let versions =
-            filter.agent_versions.iter().filter_map(|text| text.rsplit(' ').next()).collect::<Vec<_>>();
-        cond = cond.add(Expr::col(("o", "agent_version")).is_in(versions));
-    }
-    cond
-}
-
-fn join_observed(select: &mut SelectStatement) {
-    select
-        .join_as(
-            JoinType::LeftJoin,
-            "runtime_observed",
-            "o",
-            Expr::col(("o", "runtime_id")).equals(("r", "id")),
-        )
-        .join_as(JoinType::LeftJoin, "guest", "g", Expr::col(("g", "runtime_id")).equals(("r", "id")));
-}
-
-/// The statement of one page.
-fn page_statement(
+/// Keys of one page: ids, and the times that they are sorted by. No parts, no statement.
+fn keys_statement(
     account_id: &AccountId,
     filter: &RuntimeFilter,
+    sides: &[Side],
     live_replicas: &[String],
-    after: Option<&Cursor>,
-) -> SelectStatement {
+    start: Start<'_>,
+    is_postgres: bool,
+) -> Option<SelectStatement> {
+    let all_parts = parts(filter);
+    // PostgreSQL merges only what is in order by itself; SQLite, only what has no order of its own.
+    let parts_in_order = is_postgres && all_parts.len() > 1;
+    let of_part = |part: Part| {
+        let mut select = matching(account_id, filter, part, sides, live_replicas);
+        select.column(("r", "created_at_ms")).column(("r", "id"));
+        if let Some(cursor) = start.after {
+            select.and_where(
+                Expr::tuple([Expr::col(("r", "created_at_ms")), Expr::col(("r", "id"))])
+                    .lt(Expr::tuple([Expr::val(cursor.key), Expr::val(cursor.id.as_str())])),
+            );
+        }
+        if parts_in_order {
+            newest_first(&mut select, start.offset.saturating_add(start.limit));
+        }
+        select
+    };
+    let mut selects = all_parts.into_iter().map(of_part);
+    let mut keys = selects.next()?;
+    if parts_in_order {
+        // Its own order must end inside of it.
+        let first = std::mem::replace(&mut keys, Query::select());
+        keys.columns(["created_at_ms", "id"]).from_subquery(first, "first");
+    }
+    for select in selects {
+        keys.union(UnionType::All, select);
+    }
+    newest_first(&mut keys, start.limit).offset(start.offset.unsigned_abs());
+    Some(keys)
+}
+
+/// The rows that keys name, in any order.
+fn rows_statement(keys: SelectStatement, live_replicas: &[String]) -> SelectStatement {
     let mut select = Query::select();
     select.columns(COLUMNS.map(|column| ("r", column)));
     select.columns(
@@ -225,7 +102,8 @@ fn page_statement(
         .expr_as(Expr::col(("m", "id")), "effective_group_id")
         .expr_as(Expr::col(("m", "name")), "model_group_name")
         .expr_as(Expr::col(("m", "revision")), "model_group_revision")
-        .from_as("runtime", "r");
+        .from_subquery(keys, "k")
+        .join_as(JoinType::InnerJoin, "runtime", "r", Expr::col(("r", "id")).equals(("k", "id")));
     join_observed(&mut select);
     select
         .join_as(
@@ -246,19 +124,50 @@ fn page_statement(
             "rg",
             Expr::col(("rg", "id")).equals(("r", "resource_group_id")),
         )
-        .cond_where(conditions(account_id, filter, live_replicas))
-        .order_by(("r", "created_at_ms"), Order::Desc)
-        .order_by(("r", "id"), Order::Desc);
-    if let Some(cursor) = after {
-        select.and_where(
-            Expr::tuple([Expr::col(("r", "created_at_ms")), Expr::col(("r", "id"))])
-                .lt(Expr::tuple([Expr::val(cursor.key), Expr::val(cursor.id.as_str())])),
-        );
-    }
+        .order_by(("k", "created_at_ms"), Order::Desc)
+        .order_by(("k", "id"), Order::Desc);
     select
 }
 
 impl Store {
+    /// The statement of one page, newest first; `None` where the filter asks for what no runtime is.
+    async fn runtime_page(
+        &self,
+        account_id: &AccountId,
+        filter: &RuntimeFilter,
+        start: Start<'_>,
+        now_ms: i64,
+    ) -> Result<Option<SelectStatement>, StoreError> {
+        if filter.nothing {
+            return Ok(None);
+        }
+        let live = self.live_replicas(now_ms).await?;
+        let mut sides = sides(account_id, filter);
+        for side in &mut sides {
+            // Ids and names are the most selective, and need no question.
+            side.leads = filter.ids.is_empty() && filter.names.is_empty() && self.leads(side).await?;
+        }
+        let keys = keys_statement(account_id, filter, &sides, &live, start, self.db().is_postgres());
+        Ok(keys.map(|keys| rows_statement(keys, &live)))
+    }
+
+    async fn leads(&self, side: &Side) -> Result<bool, StoreError> {
+        let rows = self.db().select(&side.probe(LEADING_ROWS_MAX.unsigned_abs())).await?;
+        let total = rows.first().map_or(Ok(0), |row| row.int("total"))?;
+        Ok(total < LEADING_ROWS_MAX)
+    }
+
+    /// The statement of a page of runtimes: for tests of its plan.
+    pub async fn runtime_page_statement(
+        &self,
+        account_id: &AccountId,
+        filter: &RuntimeFilter,
+        page: PageNumber,
+    ) -> Result<Option<SelectStatement>, StoreError> {
+        let start = Start { after: None, offset: page.offset(), limit: page.size };
+        self.runtime_page(account_id, filter, start, self.clock().now_ms()).await
+    }
+
     /// One page of runtimes, newest first.
     pub(crate) async fn list_runtimes(
         &self,
@@ -269,30 +178,39 @@ impl Store {
         limit: i64,
         now_ms: i64,
     ) -> Result<Vec<RuntimeView>, StoreError> {
-        let live = self.live_replicas(now_ms).await?;
-        let mut select = page_statement(account_id, filter, &live, after);
-        select.limit(limit.unsigned_abs()).offset(offset.unsigned_abs());
+        let start = Start { after, offset, limit };
+        let Some(select) = self.runtime_page(account_id, filter, start, now_ms).await? else {
+            return Ok(Vec::new());
+        };
         let rows = self.db().select(&select).await?;
         let mut views = rows.iter().map(view).collect::<Result<Vec<_>, _>>()?;
+        views.sort_unstable_by(|a, b| order(b).cmp(&order(a)));
         self.attach_users_and_tags(&mut views).await?;
         Ok(views)
     }
 
-    /// How many runtimes match.
+    /// How many runtimes match; up to a second old, unless they are counted for an end user.
     pub(crate) async fn count_runtimes(
         &self,
         account_id: &AccountId,
         filter: &RuntimeFilter,
         now_ms: i64,
     ) -> Result<i64, StoreError> {
-        let live = if needs_observed(filter) { self.live_replicas(now_ms).await? } else { Vec::new() };
-        let mut select = Query::select();
-        select.from_as("runtime", "r");
-        if needs_observed(filter) {
-            join_observed(&mut select);
+        if filter.nothing {
+            return Ok(0);
         }
-        select.cond_where(conditions(account_id, filter, &live));
-        self.count(select).await
+        let live = if needs_observed(filter) { self.live_replicas(now_ms).await? } else { Vec::new() };
+        let sides = sides(account_id, filter);
+        let mut total = 0;
+        for part in parts(filter) {
+            let select = matching(account_id, filter, part, &sides, &live);
+            total += match filter.entitled_to {
+                // What a user is entitled to may end at any time, and is little.
+                Some(_) => self.count(select).await?,
+                None => self.recent_count(account_id, select).await?,
+            };
+        }
+        Ok(total)
     }
 
     /// Replicas whose lease lasts; a handful.
@@ -343,6 +261,11 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// What lists are sorted by, the greatest first.
+fn order(view: &RuntimeView) -> (i64, &str) {
+    (view.runtime.created_at_ms, view.runtime.id.as_str())
 }
 
 fn view(row: &Row) -> Result<RuntimeView, StoreError> {

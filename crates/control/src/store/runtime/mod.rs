@@ -1,8 +1,9 @@
 //! Rows of runtimes, their users and tags.
 
+mod filter;
 mod list;
 
-pub(super) use list::{exists_tag, named};
+pub(super) use filter::{exists_tag, named};
 
 use creel_wire::id::{AccountId, JvsId, ModelGroupId, OfficeSiteId, ResourceGroupId, RuntimeId};
 use sea_query::{Expr, ExprTrait, LockType, Order, Query, SimpleExpr};
@@ -117,8 +118,9 @@ fn management_is(wanted: Management) -> SimpleExpr {
     let power = Expr::col(("r", "power"));
     let stopped = Expr::col(("r", "sandbox")).eq(SandboxStatus::Stopped.as_str());
     match wanted {
+        // Nearly all are: said so that the planner does not look for them in the index of `power`.
         Management::NoFlag => {
-            power.is_in([Power::Running.as_str(), Power::Stopped.as_str()]).and(assigning().not())
+            power.is_not_in([Power::Hibernated.as_str(), Power::Waking.as_str()]).and(assigning().not())
         }
         Management::Assigning => assigning(),
         Management::Hibernated => power.eq(Power::Hibernated.as_str()).and(stopped),
@@ -223,7 +225,7 @@ impl Tx {
             .from("runtime")
             .and_where(Expr::col("account_id").eq(account_id.as_str()))
             .and_where(Expr::col("deleted_at_ms").is_null())
-            .and_where(list::named("runtime", ids))
+            .and_where(named("runtime", ids))
             .order_by("id", Order::Asc);
         if self.is_postgres() {
             select.lock(LockType::Update);
