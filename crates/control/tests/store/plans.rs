@@ -165,7 +165,7 @@ fn runtime_cases() -> Vec<(RuntimeFilter, &'static str, Rows)> {
         (statuses(&["Pending"]), "runtime_sandbox", InOrder),
         (statuses(&["Pending", "Stopped", "Running"]), "runtime_sandbox", InOrder),
         (RuntimeFilter { deleted: true, ..statuses(&["Deleted"]) }, "runtime_deleted", InOrder),
-        (RuntimeFilter { deleted: true, ..statuses(&["Deleted", "Running"]) }, "runtime_sandbox", InOrder),
+        (RuntimeFilter { deleted: true, ..statuses(&["Deleted", "Running"]) }, "runtime_deleted", InOrder),
         (RuntimeFilter { management: Some(Management::Hibernated), ..all() }, "runtime_", InOrder),
         (RuntimeFilter { management: Some(Management::WakingUp), ..all() }, "runtime_power", InOrder),
         (RuntimeFilter { management: Some(Management::NoFlag), ..all() }, "runtime_live", InOrder),
