@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
     let asked = Request::read(client, asked.as_bytes()).expect("a request");
     for upstream in Dialect::ALL.into_iter().filter(|upstream| client.converts_to(*upstream)) {
         let answer = || {
-            let naming = Naming { id: "i".into(), created_s: 1, model: "m".into() };
+            let naming = || Naming { id: "i".into(), created_s: 1, model: "m".into() };
             Answer::new(&asked, upstream, stream, naming)
         };
         let whole = tell(answer(), &mut std::iter::once(body));

@@ -87,7 +87,7 @@ fn chat_stream(events: usize) -> Vec<u8> {
 }
 
 fn follow(asked: &Request, upstream: Dialect, parts: &[Bytes]) -> Vec<Bytes> {
-    let naming = Naming { id: "call-1".into(), created_s: 1_800_000_000, model: "m".into() };
+    let naming = || Naming { id: "call-1".into(), created_s: 1_800_000_000, model: "m".into() };
     let mut answer = Answer::new(asked, upstream, true, naming);
     let mut out: Vec<Bytes> = Vec::new();
     for part in parts {

@@ -82,18 +82,21 @@ enum Turn {
 }
 
 impl Answer {
-    /// The answer to `asked` by an upstream of that dialect; `is_stream` as the upstream's head says.
-    pub fn new(asked: &Request, upstream: Dialect, is_stream: bool, naming: Naming) -> Self {
+    /// The answer to `asked` by an upstream of that dialect; `is_stream` as the upstream's head says. `naming` is called
+    /// where the answer must be converted.
+    pub fn new(asked: &Request, upstream: Dialect, is_stream: bool, naming: impl FnOnce() -> Naming) -> Self {
         let client = asked.dialect();
         let way = match (is_stream, client == upstream) {
             (false, true) => Way::Whole { scanner: Box::new(AnswerScanner::of(upstream)), last: None },
-            (false, false) => Way::WholeConverted { gathered: BytesMut::new(), waiting: None, naming },
+            (false, false) => {
+                Way::WholeConverted { gathered: BytesMut::new(), waiting: None, naming: naming() }
+            }
             (true, same) => {
                 let turn = match client {
                     _ if same && asked.include_usage() => Turn::Nothing,
                     _ if same => Turn::HideUsage,
-                    Dialect::Messages => Turn::Messages(ToMessages::new(naming)),
-                    _ => Turn::Chat(ToChat::new(naming, asked.include_usage())),
+                    Dialect::Messages => Turn::Messages(ToMessages::new(naming())),
+                    _ => Turn::Chat(ToChat::new(naming(), asked.include_usage())),
                 };
                 Way::Stream(Stream {
                     splitter: Splitter::new(),
@@ -405,7 +408,7 @@ mod tests {
 
     fn answer(client: Dialect, upstream: Dialect, stream: bool) -> Answer {
         let asked = Request::read(client, br#"{"model":"m","stream":true}"#).expect("a request");
-        let naming = Naming { id: "i".into(), created_s: 1, model: "m".into() };
+        let naming = || Naming { id: "i".into(), created_s: 1, model: "m".into() };
         Answer::new(&asked, upstream, stream, naming)
     }
 

@@ -134,7 +134,7 @@ fn usage_line(usage: Option<Usage>) -> String {
 fn answers() {
     for (case, upstream, body) in inputs("answers", "json") {
         for client in pairs(upstream) {
-            let told = tell(Answer::new(&asked(client, false, false), upstream, false, naming()), &[&body]);
+            let told = tell(Answer::new(&asked(client, false, false), upstream, false, naming), &[&body]);
             assert!(told.now.is_empty(), "the only piece is the last one");
             let mut text = String::from_utf8(told.waiting).expect("text");
             if client == upstream {
@@ -152,7 +152,7 @@ fn answers() {
 fn streams() {
     for (case, upstream, body) in inputs("streams", "sse") {
         for client in pairs(upstream) {
-            let told = tell(Answer::new(&asked(client, true, true), upstream, true, naming()), &[&body]);
+            let told = tell(Answer::new(&asked(client, true, true), upstream, true, naming), &[&body]);
             let (now, waiting) = (String::from_utf8(told.now), String::from_utf8(told.waiting));
             let (now, waiting) = (now.expect("text"), waiting.expect("text"));
             if client == upstream {
@@ -196,7 +196,7 @@ proptest! {
             at.sort_unstable();
             let parts: Vec<&[u8]> = at.windows(2).map(|pair| &body[pair[0]..pair[1]]).collect();
             for (client, include_usage) in pairs(upstream).flat_map(|client| [(client, true), (client, false)]) {
-                let answer = || Answer::new(&asked(client, true, include_usage), upstream, true, naming());
+                let answer = || Answer::new(&asked(client, true, include_usage), upstream, true, naming);
                 let (once, cut) = (tell(answer(), &[&body]), tell(answer(), &parts));
                 prop_assert_eq!(cut.usage, once.usage, "{}", &case);
                 prop_assert!(!ends(client, &cut.now), "the end of {} waits", &case);
@@ -214,7 +214,7 @@ proptest! {
             at.sort_unstable();
             let parts: Vec<&[u8]> = at.windows(2).map(|pair| &body[pair[0]..pair[1]]).collect();
             for client in pairs(upstream) {
-                let answer = || Answer::new(&asked(client, false, false), upstream, false, naming());
+                let answer = || Answer::new(&asked(client, false, false), upstream, false, naming);
                 let (once, cut) = (tell(answer(), &[&body]), tell(answer(), &parts));
                 prop_assert_eq!(cut.usage, once.usage, "{}", &case);
                 prop_assert_eq!([cut.now, cut.waiting].concat(), [once.now, once.waiting].concat(), "{}", &case);

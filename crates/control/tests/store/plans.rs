@@ -146,7 +146,7 @@ fn one(word: &str) -> Option<String> {
 }
 
 fn entitled() -> Entitled {
-    Entitled { end_user: EndUserId::parse("user701").unwrap(), now_ms: 5 }
+    Entitled { end_user: EndUserId::parse("user500").unwrap(), now_ms: 5 }
 }
 
 /// Each filter with the index that must serve it.
@@ -191,9 +191,9 @@ fn runtime_cases() -> Vec<(RuntimeFilter, &'static str, Rows)> {
         (RuntimeFilter { resource_group_id: one("rg-1"), ..all() }, "runtime_resource_group", InOrder),
         (RuntimeFilter { model_group_id: one("mt-1"), ..all() }, "runtime_", InOrder),
         (RuntimeFilter { has_model_group: Some(false), ..all() }, "runtime_", InOrder),
-        (RuntimeFilter { users: text(&["user701"]), ..all() }, "runtime_user_user", Few),
-        (RuntimeFilter { users: text(&["user701", "user702"]), ..all() }, "runtime_user_user", Few),
-        (RuntimeFilter { excluded_users: text(&["user701"]), ..all() }, "runtime_live", InOrder),
+        (RuntimeFilter { users: text(&["user500"]), ..all() }, "runtime_user_user", Few),
+        (RuntimeFilter { users: text(&["user500", "user600"]), ..all() }, "runtime_user_user", Few),
+        (RuntimeFilter { excluded_users: text(&["user500"]), ..all() }, "runtime_live", InOrder),
         (RuntimeFilter { entitled_to: Some(entitled()), ..all() }, "runtime_user_user", Few),
         (RuntimeFilter { management: Some(Management::Assigning), ..all() }, "runtime_assignment", Few),
         (RuntimeFilter { has_user: Some(true), ..all() }, "runtime_live", InOrder),

@@ -177,7 +177,7 @@ impl<B: Billing> Gateway<B> {
         let (upstream, uri) = match way {
             Way::Sent { dialect, uri } => (dialect, uri),
             Way::Counted => {
-                let counted = self.counter.answer(route.model.code, body).await;
+                let counted = self.counter.answer(route.model.code.clone(), body).await;
                 return counted.map(whole).map_err(told);
             }
         };

@@ -90,7 +90,7 @@ pub struct Provider {
     /// Calls are paid in credits.
     pub billed: bool,
     /// In the order in which they are listed.
-    pub models: Vec<Model>,
+    pub models: Vec<Arc<Model>>,
 }
 
 /// Providers and models that an agent may use, with an index over both names of each model.
@@ -107,7 +107,7 @@ pub struct Route {
     /// Whose upstream it goes to.
     pub provider: Arc<Provider>,
     /// The model there.
-    pub model: Model,
+    pub model: Arc<Model>,
 }
 
 /// What a name of a model means in a group.

@@ -43,16 +43,18 @@ impl End {
 
     /// What a client is told of an answer that is not whole.
     fn problem(self) -> Problem {
-        let (code, text) = match self {
-            Self::NoForm => (
+        match self {
+            // Not a status that clients repeat by themselves: the answer is paid for.
+            Self::NoForm => Problem::invalid(
+                StatusCode::UNPROCESSABLE_ENTITY,
                 "answer_not_convertible",
                 "The model's answer cannot be said in the dialect of this request.",
             ),
             Self::Whole | Self::Broken | Self::Undrained => {
-                ("upstream_broke_off", "The model provider broke off its answer.")
+                let text = "The model provider broke off its answer.";
+                Problem::unavailable(StatusCode::BAD_GATEWAY, "upstream_broke_off", text)
             }
-        };
-        Problem::unavailable(StatusCode::BAD_GATEWAY, code, text)
+        }
     }
 }
 
@@ -68,12 +70,12 @@ impl<B: Billing> Call<B> {
         let (parts, mut body) = answer.into_parts();
         let is_stream = self.request.stream() && is_event_stream(&parts.headers);
         let mut head = upstream::answer_head(&parts);
-        if let Ok(left_out) = HeaderValue::from_str(&sent.left_out.join(", "))
-            && !left_out.is_empty()
+        if !sent.left_out.is_empty()
+            && let Ok(left_out) = HeaderValue::from_str(&sent.left_out.join(", "))
         {
             head.headers_mut().insert(LEFT_OUT_HEADER, left_out);
         }
-        let mut answer = Answer::new(&self.request, self.upstream, is_stream, self.naming());
+        let mut answer = Answer::new(&self.request, self.upstream, is_stream, || self.naming());
         // Whether what is converted as a whole has a form is known at its end, and until then nothing is said.
         let (mut client, mut unsaid) = (Ok(()), None);
         if self.converts() && !is_stream {

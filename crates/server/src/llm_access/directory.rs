@@ -110,6 +110,7 @@ fn route(models: &Models, prices: &PriceList, found: model::DirectoryProvider) -
             output_tokens_max: model.max_output_tokens,
             card: card(&model.code),
         })
+        .map(Arc::new)
         .collect();
     Some(Provider {
         id: found.id,

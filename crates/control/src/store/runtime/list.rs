@@ -123,9 +123,7 @@ fn rows_statement(keys: SelectStatement, live_replicas: &[String]) -> SelectStat
             "resource_group",
             "rg",
             Expr::col(("rg", "id")).equals(("r", "resource_group_id")),
-        )
-        .order_by(("k", "created_at_ms"), Order::Desc)
-        .order_by(("k", "id"), Order::Desc);
+        );
     select
 }
 

@@ -283,7 +283,7 @@ mod tests {
     fn follow(dialect: Dialect, stream: bool, body: String) -> (String, Option<Usage>) {
         let asked = r#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#;
         let asked = Request::read(dialect, asked.as_bytes()).expect("a request");
-        let naming = Naming { id: String::new(), created_s: 0, model: String::new() };
+        let naming = || Naming { id: String::new(), created_s: 0, model: String::new() };
         let mut answer = Answer::new(&asked, dialect, stream, naming);
         let mut out = answer.push(Bytes::from(body)).expect("an answer").now.unwrap_or_default().to_vec();
         answer.end().expect("an answer");

@@ -329,7 +329,7 @@ async fn an_answer_that_cannot_be_said_is_billed_and_told_as_an_error() {
         .replace(r#"{"content":"hello"}"#, &format!(r#"{{"content":"hello","tool_calls":[{call}]}}"#));
     let house = House::open(answer(200, &whole)).await;
     let (status, body) = text(house.ask(MESSAGES, AGENT_KEY, request(MESSAGES, "m", false)).await).await;
-    assert_eq!((status, &json(&body)["error"]["code"]), (502, &"answer_not_convertible".into()), "{body}");
+    assert_eq!((status, &json(&body)["error"]["code"]), (422, &"answer_not_convertible".into()), "{body}");
     assert_eq!(house.billing.after(2).await[1], used());
 
     let calls = |id: &str| {

@@ -249,7 +249,7 @@ fn provider(name: &str, api: ProviderApi, base_url: &str, codes: &[&str]) -> Arc
         name: name.into(),
         upstream: Upstream::new(api, base_url, Some(key)).expect("an address"),
         billed: true,
-        models: codes.iter().map(model).collect(),
+        models: codes.iter().map(model).map(Arc::new).collect(),
     })
 }
 

@@ -1,4 +1,7 @@
-"""A real OpenClaw whose provider speaks another dialect than chat completions: it speaks that one to the gateway."""
+"""A real OpenClaw whose provider speaks another dialect than chat completions: it speaks that one to the gateway.
+
+After `test_first_agent` in the order of names: what the shared agent spends there is counted to the last credit.
+"""
 
 import json
 import secrets
