@@ -145,6 +145,43 @@ def fill(database, amount: int):
     database.settle()
 
 
+def people(database, users: int = 2_000, groups: int = 500):
+    """Gives the copied runtimes users and resource groups, each about as many."""
+    ((site, account),) = database.run("SELECT office_site_id, account_id FROM runtime ORDER BY created_at_ms, id LIMIT 1")
+    numbers = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {})"
+    number = "CAST(SUBSTR(id, 5) AS BIGINT)"
+    database.run(
+        "INSERT INTO end_user (account_id, end_user_id, owner_type, is_local_admin, created_at_ms) "
+        + numbers.format(users) + f" SELECT '{account}', 'user' || i, 'Normal', 0, 1 FROM n",
+        "INSERT INTO resource_group (id, account_id, name, created_at_ms) "
+        + numbers.format(groups) + f" SELECT 'rg-' || i, '{account}', 'group' || i, 1 FROM n",
+        f"INSERT INTO runtime_user (runtime_id, end_user_id, account_id) "
+        f"SELECT id, 'user' || ({number} % {users}), account_id FROM runtime WHERE id LIKE 'ecd-1000%'",
+        f"UPDATE runtime SET resource_group_id = 'rg-' || ({number} % {groups}) WHERE id LIKE 'ecd-1000%'",
+    )  # fmt: skip
+    database.settle()
+    return site
+
+
+def filters(server: Server, database, runtimes: int, base: dict):
+    """Every filter of ListDesktopAgentRuntime alone, and three together."""
+    site = people(database)
+    alone = [
+        "AgentProvider=OpenClaw", "AgentPlatform=ENTERPRISE", "AgentInstanceStatuses.1=Running",
+        "AgentInstanceStatuses.1=Undeployed", "AgentInstanceVersions.1=2026.9.6", "HasAuthUser=true", "HasAuthUser=false",
+        "AuthUsers.1=user7", "BizRegionId=cn-hangzhou", "ChannelConfigure=true", "DesktopIds.1=ecd-10000077",
+        "DesktopNames.1=agent77", "DesktopStatuses.1=Running", "DesktopStatuses.1=Stopped", "ManagementStatus=Hibernated",
+        "ModelConfigure=true", "ModelTemplateId=mt-none", f"OfficeSiteId={site.replace('+', '%2B')}",
+        "ResourceGroupId=rg-7", "ResourceGroupId=rg-7&AuthUsers.1=user7&DesktopStatuses.1=Running",
+    ]  # fmt: skip
+    for query in alone:
+        measured = Measured(server, database, 1, f"{query}&PageSize={ROWS}", seconds=1, rounds=1)
+        report(
+            "ListDesktopAgentRuntime by filter", filter=query, database=database.name, runtimes=runtimes,
+            **measured.figures(), cost_to_one_runtime=round(measured.all_us / base[1].all_us, 2),
+        )  # fmt: skip
+
+
 class Measured:
     """Some seconds of calls: the middle one of three rounds by what a call cost."""
 
@@ -178,7 +215,7 @@ class Measured:
 
 
 def lists(server: Server, database, runtimes: int, base: dict):
-    deep = min(2_500, runtimes // ROWS)
+    deep = min(5_000, runtimes // ROWS)
     queries = {"first page": f"{PROVIDER}&PageNumber=1&PageSize={ROWS}"}
     if runtimes > ROWS:
         queries[f"page {deep:,}"] = f"{PROVIDER}&PageNumber={deep}&PageSize={ROWS}"
@@ -323,6 +360,7 @@ def run(database):
                 if isinstance(database, Postgres):
                     beside_postgres(server, database)
                 policies(server, database)
+        filters(server, database, SIZES[-1], base)
         report("RSS after the lists", database=database.name, mb=rss_mb(server.process.pid))
         strangers(server, database)
     finally:

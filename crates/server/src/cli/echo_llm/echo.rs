@@ -288,7 +288,7 @@ mod tests {
             (r#"[{"type":"message","role":"user","content":[{"type":"input_text","text":"b"}]}]"#, "b"),
         ] {
             echo_of(&format!(r#"{{"model":"m","input":{input}}}"#), |echo| {
-                assert_eq!(text(&echo.said), expect)
+                assert_eq!(text(&echo.said), expect);
             });
         }
     }
