@@ -1,5 +1,7 @@
 //! Who asks, and what every change leaves behind: an audit row, a used nonce, a remembered answer.
 
+use std::borrow::Cow;
+
 use creel_wire::id::{AccessKeyId, AccountId, EndUserId, PrincipalId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -171,7 +173,8 @@ impl Actor {
     /// The remembered answer of an equal request with the same ClientToken, if there was one.
     pub async fn replayed<T: DeserializeOwned>(&self, tx: &mut Tx) -> Result<Option<T>, AccessError> {
         let Some(token) = &self.client_token else { return Ok(None) };
-        let Some((hash, response)) = tx.find_replay(&self.account_id, self.action, token).await? else {
+        let Some((hash, response)) = tx.find_replay(&self.account_id, &self.replay_action(), token).await?
+        else {
             return Ok(None);
         };
         if hash != self.request_hash {
@@ -192,8 +195,18 @@ impl Actor {
         let Some(token) = &self.client_token else { return Ok(()) };
         let response = serde_json::to_string(answer)
             .map_err(|_| StoreError::Corrupt { what: "an answer to remember".to_owned() })?;
-        tx.insert_replay(&self.account_id, self.action, token, &self.request_hash, &response, now_ms).await?;
+        let action = self.replay_action();
+        tx.insert_replay(&self.account_id, &action, token, &self.request_hash, &response, now_ms).await?;
         Ok(())
+    }
+
+    /// The action under which answers are remembered: each end user has tokens of its own, so that none gets the answer
+    /// to what another one asked. No action has an `@`.
+    fn replay_action(&self) -> Cow<'static, str> {
+        match &self.end_user {
+            None => Cow::Borrowed(self.action),
+            Some(end_user) => Cow::Owned(format!("{}@{end_user}", self.action)),
+        }
     }
 }
 

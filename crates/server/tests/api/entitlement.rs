@@ -196,6 +196,14 @@ both_databases! {
             alice.ecd_refuses(action, &[params], &[(&[], 403, "NoPermission")]).await;
         }
 
+        // The same words and the same token are two messages if two people say them.
+        root.ecd("ModifyUserEntitlement", &[("EndUserId.1", "bob"), ("AuthorizeDesktopId.1", mine)]).await;
+        let again = [("RuntimeId", mine), ("Message", "hello again"), ("ClientToken", "1")];
+        let said = async |caller: &Caller<'_>| text(&caller.call(SEND, &again).await.body["InvocationId"]);
+        let (by_alice, by_bob) = (said(&alice).await, said(&bob).await);
+        assert!(by_alice != by_bob && said(&root).await != by_alice);
+        assert_eq!((said(&alice).await, said(&bob).await), (by_alice, by_bob));
+
         // What ends an entitlement ends it at once, with its messages.
         set(mine, "bob").await;
         assert_eq!((seen(&alice).await, messages(&alice).await, seen(&bob).await.len()), (Vec::new(), 0, 2));
