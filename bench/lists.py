@@ -146,8 +146,14 @@ def fill(database, amount: int):
 
 
 def people(database, users: int = 2_000, groups: int = 500):
-    """Gives the copied runtimes users and resource groups, each about as many."""
+    """Gives ten thousand of the copied runtimes users and resource groups, each about as many, two of which have a model
+    group."""
     ((site, account),) = database.run("SELECT office_site_id, account_id FROM runtime ORDER BY created_at_ms, id LIMIT 1")
+    bound = database.columns("model_group")
+    values = {"id": "'mt-bench'", "account_id": f"'{account}'", "name": "'bench'", "description": "''", "agent_provider": "'OpenClaw'",
+              "agent_platform": "'ENTERPRISE'", "biz_type": "1", "ref_scope": "'All'", "source": "'Custom'", "revision": "1",
+              "created_at_ms": "1"}  # fmt: skip
+    bound = [column for column in bound if column in values]
     numbers = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {})"
     number = "CAST(SUBSTR(id, 5) AS BIGINT)"
     database.run(
@@ -158,6 +164,8 @@ def people(database, users: int = 2_000, groups: int = 500):
         f"INSERT INTO runtime_user (runtime_id, end_user_id, account_id) "
         f"SELECT id, 'user' || ({number} % {users}), account_id FROM runtime WHERE id LIKE 'ecd-1000%'",
         f"UPDATE runtime SET resource_group_id = 'rg-' || ({number} % {groups}) WHERE id LIKE 'ecd-1000%'",
+        f"INSERT INTO model_group ({', '.join(bound)}) SELECT {', '.join(values[column] for column in bound)}",
+        "UPDATE resource_group SET model_group_id = 'mt-bench' WHERE id IN ('rg-7', 'rg-8')",
     )  # fmt: skip
     database.settle()
     return site
@@ -169,9 +177,9 @@ def filters(server: Server, database, runtimes: int, base: dict):
     alone = [
         "AgentProvider=OpenClaw", "AgentPlatform=ENTERPRISE", "AgentInstanceStatuses.1=Running",
         "AgentInstanceStatuses.1=Undeployed", "AgentInstanceVersions.1=2026.9.6", "HasAuthUser=true", "HasAuthUser=false",
-        "AuthUsers.1=user7", "BizRegionId=cn-hangzhou", "ChannelConfigure=true", "DesktopIds.1=ecd-10000077",
+        "AuthUsers.1=user7", "BizRegionId=cn-hangzhou", "ChannelConfigure=true", "ChannelConfigure=false", "DesktopIds.1=ecd-10000077",
         "DesktopNames.1=agent77", "DesktopStatuses.1=Running", "DesktopStatuses.1=Stopped", "ManagementStatus=Hibernated",
-        "ModelConfigure=true", "ModelTemplateId=mt-none", f"OfficeSiteId={site.replace('+', '%2B')}",
+        "ModelConfigure=true", "ModelConfigure=false", "ModelTemplateId=mt-bench", "ModelTemplateId=mt-none", f"OfficeSiteId={site.replace('+', '%2B')}",
         "ResourceGroupId=rg-7", "ResourceGroupId=rg-7&AuthUsers.1=user7&DesktopStatuses.1=Running",
     ]  # fmt: skip
     for query in alone:

@@ -189,8 +189,11 @@ fn runtime_cases() -> Vec<(RuntimeFilter, &'static str, Rows)> {
         (RuntimeFilter { desktop_type: one("type-2"), ..all() }, "runtime_desktop_type", InOrder),
         (RuntimeFilter { charge_type: one("PrePaid"), ..all() }, "runtime_charge_type", InOrder),
         (RuntimeFilter { resource_group_id: one("rg-1"), ..all() }, "runtime_resource_group", InOrder),
-        (RuntimeFilter { model_group_id: one("mt-1"), ..all() }, "runtime_", InOrder),
+        // Begins with the bindings, those of resource groups among them.
+        (RuntimeFilter { model_group_id: one("mt-1"), ..all() }, "resource_group_model_group", Few),
+        (RuntimeFilter { has_model_group: Some(true), ..all() }, "runtime_", Few),
         (RuntimeFilter { has_model_group: Some(false), ..all() }, "runtime_", InOrder),
+        (RuntimeFilter { has_channel: Some(true), ..all() }, "runtime_channel_account", Few),
         (RuntimeFilter { users: text(&["user500"]), ..all() }, "runtime_user_user", Few),
         (RuntimeFilter { users: text(&["user500", "user600"]), ..all() }, "runtime_user_user", Few),
         (RuntimeFilter { excluded_users: text(&["user500"]), ..all() }, "runtime_live", InOrder),

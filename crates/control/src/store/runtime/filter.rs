@@ -2,7 +2,7 @@
 //! the planner sees the real question and takes an index for it.
 
 use creel_wire::id::AccountId;
-use sea_query::{CaseStatement, Cond, Expr, ExprTrait, JoinType, Query, SelectStatement, SimpleExpr};
+use sea_query::{CaseStatement, Cond, Expr, ExprTrait, JoinType, Query, SelectStatement, SimpleExpr, UnionType};
 
 use crate::runtime::{Management, RuntimeFilter, SandboxStatus};
 use crate::store::entitlement::entitled;
@@ -39,11 +39,10 @@ pub(super) fn parts(filter: &RuntimeFilter) -> Vec<Part> {
     parts
 }
 
-/// A filter that another table answers: which of its rows name the runtimes.
+/// A filter that rows elsewhere answer: each of them names a runtime.
 #[derive(Debug, Clone)]
 pub(super) struct Side {
-    table: &'static str,
-    rows: Vec<SimpleExpr>,
+    sources: Vec<Source>,
     /// Whether the rows are few enough to begin with them. Else the account is walked in the order of the list, and a
     /// page is soon full since so many runtimes match.
     pub(super) leads: bool,
@@ -51,10 +50,19 @@ pub(super) struct Side {
     is_hint: bool,
 }
 
-impl Side {
-    fn new(table: &'static str, account_id: &AccountId) -> Self {
+/// Rows of one table.
+#[derive(Debug, Clone)]
+struct Source {
+    table: &'static str,
+    /// Its column with the runtime's id.
+    runtime: &'static str,
+    rows: Vec<SimpleExpr>,
+}
+
+impl Source {
+    fn new(table: &'static str, runtime: &'static str, account_id: &AccountId) -> Self {
         let rows = vec![Expr::col((table, "account_id")).eq(account_id.as_str())];
-        Self { table, rows, leads: true, is_hint: false }
+        Self { table, runtime, rows }
     }
 
     fn and(mut self, row: SimpleExpr) -> Self {
@@ -72,59 +80,121 @@ impl Side {
         select
     }
 
-    /// Counts the rows, up to a maximum.
-    pub(super) fn probe(&self, rows_max: u64) -> SelectStatement {
-        let mut rows = self.select();
-        rows.expr_as(Expr::val(1i64), "one").limit(rows_max);
-        let mut probe = Query::select();
-        probe.expr_as(Expr::cust("CAST(COUNT(*) AS BIGINT)"), "total").from_subquery(rows, "rows");
-        probe
-    }
-
-    fn condition(&self) -> Option<SimpleExpr> {
+    fn exists(&self) -> SimpleExpr {
         let mut select = self.select();
-        if self.leads {
-            select.column("runtime_id");
-            return Some(Expr::col(("r", "id")).in_subquery(select));
-        }
-        select.expr(Expr::val(1i64)).and_where(Expr::col((self.table, "runtime_id")).equals(("r", "id")));
-        (!self.is_hint).then(|| Expr::exists(select))
+        let is_same = Expr::col((self.table, self.runtime)).equals(("r", "id"));
+        select.expr(Expr::val(1i64)).and_where(is_same);
+        Expr::exists(select)
     }
 }
 
-/// The filters that other tables answer. All lead, as is right for counting; a page looks first how many they name.
+impl Side {
+    /// Rows that link a runtime to something, and decide.
+    fn links(source: Source) -> Self {
+        Self { sources: vec![source], leads: true, is_hint: false }
+    }
+
+    /// Rows without which no runtime matches.
+    fn hint(sources: Vec<Source>) -> Self {
+        Self { sources, leads: true, is_hint: true }
+    }
+
+    /// The ids of the runtimes that the rows name.
+    fn ids(&self) -> Option<SelectStatement> {
+        let mut selects = self.sources.iter().map(|source| {
+            let mut select = source.select();
+            select.expr_as(Expr::col((source.table, source.runtime)), "runtime_id");
+            select
+        });
+        let mut ids = selects.next()?;
+        for select in selects {
+            ids.union(UnionType::All, select);
+        }
+        Some(ids)
+    }
+
+    /// Counts the rows, up to a maximum.
+    pub(super) fn probe(&self, rows_max: u64) -> Option<SelectStatement> {
+        let mut ids = self.ids()?;
+        ids.limit(rows_max);
+        let mut probe = Query::select();
+        probe.expr_as(Expr::cust("CAST(COUNT(*) AS BIGINT)"), "total").from_subquery(ids, "rows");
+        Some(probe)
+    }
+
+    fn condition(&self) -> Option<SimpleExpr> {
+        if self.leads {
+            return self.ids().map(|ids| Expr::col(("r", "id")).in_subquery(ids));
+        }
+        if self.is_hint {
+            return None;
+        }
+        self.sources.iter().map(Source::exists).reduce(ExprTrait::or)
+    }
+}
+
+/// The filters that other rows answer. All lead, as is right for counting; a page looks first how many they name.
 pub(super) fn sides(account_id: &AccountId, filter: &RuntimeFilter) -> Vec<Side> {
+    let of = |table| Source::new(table, "runtime_id", account_id);
     let mut sides = Vec::new();
     if !filter.users.is_empty() {
         let users = filter.users.iter().map(String::as_str);
-        sides.push(
-            Side::new("runtime_user", account_id)
-                .and(Expr::col(("runtime_user", "end_user_id")).is_in(users)),
-        );
+        let is_user = Expr::col(("runtime_user", "end_user_id")).is_in(users);
+        sides.push(Side::links(of("runtime_user").and(is_user)));
     }
     for (key, value) in &filter.tags {
-        let mut side =
-            Side::new("runtime_tag", account_id).and(Expr::col(("runtime_tag", "tag_key")).eq(key.as_str()));
+        let mut tags = of("runtime_tag").and(Expr::col(("runtime_tag", "tag_key")).eq(key.as_str()));
         if let Some(value) = value {
-            side = side.and(Expr::col(("runtime_tag", "tag_value")).eq(value.as_str()));
+            tags = tags.and(Expr::col(("runtime_tag", "tag_value")).eq(value.as_str()));
         }
-        sides.push(side);
+        sides.push(Side::links(tags));
     }
     if let Some(to) = &filter.entitled_to {
-        let person = Expr::col(("runtime_user", "end_user_id")).eq(to.end_user.as_str());
-        sides.push(Side { is_hint: true, ..Side::new("runtime_user", account_id).and(person) });
+        let is_person = Expr::col(("runtime_user", "end_user_id")).eq(to.end_user.as_str());
+        sides.push(Side::hint(vec![of("runtime_user").and(is_person)]));
+    }
+    if filter.has_user == Some(true) {
+        sides.push(Side::hint(vec![of("runtime_user")]));
+    }
+    if filter.has_channel == Some(true) {
+        sides.push(Side::hint(vec![of("runtime_channel")]));
     }
     if filter.management == Some(Management::Assigning) {
-        sides.push(Side { is_hint: true, ..Side::new("runtime_assignment", account_id) });
+        sides.push(Side::hint(vec![of("runtime_assignment")]));
+    }
+    // Deleted runtimes keep their bindings, and no index has those.
+    if let Some(group_id) = filter.model_group_id.as_ref().filter(|_| !filter.deleted) {
+        let is_group = |table| Expr::col((table, "model_group_id")).eq(group_id.as_str());
+        sides.push(Side::hint(bound(account_id, is_group)));
+    }
+    if filter.has_model_group == Some(true) && !filter.deleted {
+        sides.push(Side::hint(bound(account_id, |table| Expr::col((table, "model_group_id")).is_not_null())));
     }
     let statuses = &filter.agent_statuses;
     if !statuses.is_empty() && statuses.iter().all(|status| REPORTED_STATUSES.contains(&status.as_str())) {
         let wanted = statuses.iter().map(String::as_str);
-        let side = Side::new("runtime_observed", account_id)
-            .and(Expr::col(("runtime_observed", "agent_status")).is_in(wanted));
-        sides.push(Side { is_hint: true, ..side });
+        let is_status = Expr::col(("runtime_observed", "agent_status")).is_in(wanted);
+        sides.push(Side::hint(vec![of("runtime_observed").and(is_status)]));
     }
     sides
+}
+
+/// The live runtimes that have a binding to such a model group, of their own or by their resource group, whichever counts.
+fn bound(account_id: &AccountId, is_group: impl Fn(&'static str) -> SimpleExpr) -> Vec<Source> {
+    let live = || {
+        let runtimes = Source::new("runtime", "id", account_id);
+        runtimes.and(Expr::col(("runtime", "deleted_at_ms")).is_null())
+    };
+    let mut resource_groups = Query::select();
+    resource_groups
+        .column("id")
+        .from("resource_group")
+        .and_where(Expr::col("account_id").eq(account_id.as_str()))
+        .and_where(is_group("resource_group"));
+    vec![
+        live().and(is_group("runtime")),
+        live().and(Expr::col(("runtime", "resource_group_id")).in_subquery(resource_groups)),
+    ]
 }
 
 /// The rows of `table` (a name or alias of `runtime`) that these ids name, by either kind of id.
@@ -293,7 +363,6 @@ fn link_conditions(mut cond: Cond, filter: &RuntimeFilter) -> Cond {
         let exists = exists_channel();
         cond = cond.add(if configured { exists } else { exists.not() });
     }
-    // No index has what a resource group decides: the account's runtimes are walked, newest first.
     if let Some(group_id) = &filter.model_group_id {
         cond = cond.add(Expr::cust(EFFECTIVE_GROUP).eq(group_id.as_str()));
     }

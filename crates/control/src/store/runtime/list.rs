@@ -150,7 +150,8 @@ impl Store {
     }
 
     async fn leads(&self, side: &Side) -> Result<bool, StoreError> {
-        let rows = self.db().select(&side.probe(LEADING_ROWS_MAX.unsigned_abs())).await?;
+        let Some(probe) = side.probe(LEADING_ROWS_MAX.unsigned_abs()) else { return Ok(false) };
+        let rows = self.db().select(&probe).await?;
         let total = rows.first().map_or(Ok(0), |row| row.int("total"))?;
         Ok(total < LEADING_ROWS_MAX)
     }
