@@ -18,6 +18,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (9, "commands", include_str!("../../../../migrations/0009_commands.sql")),
     (10, "runtime lists", include_str!("../../../../migrations/0010_runtime_lists.sql")),
     (11, "retention", include_str!("../../../../migrations/0011_retention.sql")),
+    (12, "agent versions", include_str!("../../../../migrations/0012_agent_versions.sql")),
     (17, "audit seal", include_str!("../../../../migrations/0017_audit_seal.sql")),
 ];
 

@@ -11,7 +11,6 @@ mod audit;
 mod batch;
 mod channel;
 mod command;
-mod counts;
 mod db;
 mod entitlement;
 mod guest;
@@ -23,6 +22,7 @@ mod model;
 mod office_site;
 mod policy;
 mod principal;
+mod recent;
 mod reconcile;
 mod resource_group;
 mod row;
@@ -119,7 +119,7 @@ struct Inner {
     db: Db,
     writer: writer::Writer,
     topics: Topics,
-    counts: Arc<counts::Counts>,
+    recent: Arc<recent::Recent>,
     audit_key: Arc<OnceLock<TagKey>>,
     clock: Arc<dyn Clock>,
 }
@@ -134,10 +134,10 @@ impl Store {
         }
         let topics = Topics::default();
         let audit_key = Arc::<OnceLock<TagKey>>::default();
-        let counts = Arc::<counts::Counts>::default();
-        let told = writer::Told { topics: topics.clone(), counts: counts.clone() };
+        let recent = Arc::<recent::Recent>::default();
+        let told = writer::Told { topics: topics.clone(), recent: recent.clone() };
         let writer = writer::Writer::start(&db, told, audit_key.clone(), tasks).await?;
-        Ok(Self { inner: Arc::new(Inner { db, writer, topics, counts, audit_key, clock }) })
+        Ok(Self { inner: Arc::new(Inner { db, writer, topics, recent, audit_key, clock }) })
     }
 
     /// Marks the audit rows that are written from now on; the first key stays.

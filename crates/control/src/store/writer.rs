@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use sqlx::ConnectOptions;
 use tokio::sync::{mpsc, oneshot};
 
-use super::counts::Counts;
 use super::db::{Connection, Sql};
+use super::recent::Recent;
 use super::{Db, Row, StoreError, Topic, Topics, Value};
 use crate::seal::TagKey;
 use crate::tasks::Tasks;
@@ -36,13 +36,13 @@ pub struct Tx {
 #[derive(Debug, Clone)]
 pub(super) struct Told {
     pub(super) topics: Topics,
-    pub(super) counts: Arc<Counts>,
+    pub(super) recent: Arc<Recent>,
 }
 
 impl Told {
     /// Comes after the commit and before the answer to whoever asked for it.
     fn of(&self, tx: &Tx) {
-        tx.changed.iter().for_each(|account_id| self.counts.forget(account_id));
+        tx.changed.iter().for_each(|account_id| self.recent.forget(account_id));
         tx.raised.iter().for_each(|topic| self.topics.raise(*topic));
     }
 }

@@ -10,6 +10,7 @@
 
 mod account;
 mod audit;
+mod deep_pages;
 mod guest;
 mod ledger;
 mod migration;

@@ -13,7 +13,7 @@ use creel_wire::id::{AccountId, EndUserId, RuntimeId};
 use sea_query::SelectStatement;
 
 /// Two accounts: `11` with 6,000 runtimes, users and so on, `12` with 600.
-async fn fill(t: &TestStore) {
+pub(super) async fn fill(t: &TestStore) {
     let statements: &[&'static str] = &[
         "INSERT INTO account (id, name, created_at_ms) VALUES ('11', 'large', 1), ('12', 'small', 1)",
         "INSERT INTO office_site (id, account_id, region_id, name, attributes_json, created_at_ms)
@@ -53,8 +53,9 @@ async fn fill(t: &TestStore) {
         "INSERT INTO runtime_tag (runtime_id, tag_key, tag_value, account_id)
          SELECT id, 'team', CASE WHEN id LIKE '%77' THEN 'rare' ELSE 'common' END, account_id FROM runtime",
         "INSERT INTO runtime_observed (runtime_id, account_id, agent_status, agent_starts, memory_limited,
-             receipt_desired, receipt_observed, applied_models, observed_at_ms)
-         SELECT id, account_id, CASE WHEN id LIKE '%77' THEN 'Starting' ELSE 'Running' END, 1, 1, 0, 0, '', 1
+             receipt_desired, receipt_observed, applied_models, observed_at_ms, agent_version)
+         SELECT id, account_id, CASE WHEN id LIKE '%77' THEN 'Starting' ELSE 'Running' END, 1, 1, 0, 0, '', 1,
+             CASE WHEN id LIKE '%77' THEN '2' ELSE '1' END
          FROM runtime WHERE id NOT LIKE '%9'",
         "INSERT INTO guest (runtime_id, epoch, replica_id) SELECT id, 1, 'replica' FROM runtime",
         "INSERT INTO command (id, account_id, kind, content, timeout_ms, end_user_id, scenario, status, unfinished,
@@ -204,6 +205,7 @@ fn runtime_cases() -> Vec<(RuntimeFilter, &'static str, Rows)> {
         (tag("common"), "runtime_live", InOrder),
         (RuntimeFilter { agent_statuses: text(&["Running"]), ..all() }, "runtime_live", InOrder),
         (RuntimeFilter { agent_statuses: text(&["Starting"]), ..all() }, "runtime_observed_status", Few),
+        (RuntimeFilter { agent_versions: text(&["2"]), ..all() }, "runtime_observed_version", Few),
     ]
 }
 

@@ -9,7 +9,7 @@ mod provider;
 
 use sea_query::{Expr, ExprTrait, Func, LikeExpr, SimpleExpr};
 
-pub(super) use effective::EFFECTIVE_GROUP;
+pub(super) use effective::{EFFECTIVE_GROUP, HAS_GROUP, HAS_NO_GROUP};
 pub use group::group_list_statement;
 pub use llm::model_list_statement;
 pub use provider::provider_list_statement;

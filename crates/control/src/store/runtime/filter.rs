@@ -2,11 +2,13 @@
 //! the planner sees the real question and takes an index for it.
 
 use creel_wire::id::AccountId;
-use sea_query::{CaseStatement, Cond, Expr, ExprTrait, JoinType, Query, SelectStatement, SimpleExpr, UnionType};
+use sea_query::{
+    CaseStatement, Cond, Expr, ExprTrait, JoinType, Query, SelectStatement, SimpleExpr, UnionType,
+};
 
 use crate::runtime::{Management, RuntimeFilter, SandboxStatus};
 use crate::store::entitlement::entitled;
-use crate::store::model::EFFECTIVE_GROUP;
+use crate::store::model::{EFFECTIVE_GROUP, HAS_GROUP, HAS_NO_GROUP};
 
 /// Statuses of an agent that its guest reports; the others follow from the sandbox or from the guest's silence.
 const REPORTED_STATUSES: [&str; 4] = ["Deploying", "Deployed", "Starting", "Running"];
@@ -154,10 +156,10 @@ pub(super) fn sides(account_id: &AccountId, filter: &RuntimeFilter) -> Vec<Side>
         sides.push(Side::hint(vec![of("runtime_user").and(is_person)]));
     }
     if filter.has_user == Some(true) {
-        sides.push(Side::hint(vec![of("runtime_user")]));
+        sides.push(Side::links(of("runtime_user")));
     }
     if filter.has_channel == Some(true) {
-        sides.push(Side::hint(vec![of("runtime_channel")]));
+        sides.push(Side::links(of("runtime_channel")));
     }
     if filter.management == Some(Management::Assigning) {
         sides.push(Side::hint(vec![of("runtime_assignment")]));
@@ -176,7 +178,16 @@ pub(super) fn sides(account_id: &AccountId, filter: &RuntimeFilter) -> Vec<Side>
         let is_status = Expr::col(("runtime_observed", "agent_status")).is_in(wanted);
         sides.push(Side::hint(vec![of("runtime_observed").and(is_status)]));
     }
+    if !filter.agent_versions.is_empty() {
+        let is_version = Expr::col(("runtime_observed", "agent_version")).is_in(versions(filter));
+        sides.push(Side::hint(vec![of("runtime_observed").and(is_version)]));
+    }
     sides
+}
+
+/// The API shows both `2026.9.6` and `OpenClaw 2026.9.6`.
+fn versions(filter: &RuntimeFilter) -> impl Iterator<Item = &str> {
+    filter.agent_versions.iter().filter_map(|text| text.rsplit(' ').next())
 }
 
 /// The live runtimes that have a binding to such a model group, of their own or by their resource group, whichever counts.
@@ -352,23 +363,20 @@ fn link_conditions(mut cond: Cond, filter: &RuntimeFilter) -> Cond {
         sites.column("id").from("office_site").and_where(Expr::col("name").eq(name.as_str()));
         cond = cond.add(Expr::col(("r", "office_site_id")).in_subquery(sites));
     }
-    if let Some(has_user) = filter.has_user {
-        let exists = exists_user(None);
-        cond = cond.add(if has_user { exists } else { exists.not() });
+    if filter.has_user == Some(false) {
+        cond = cond.add(exists_user(None).not());
     }
     if !filter.excluded_users.is_empty() {
         cond = cond.add(exists_user(Some(&filter.excluded_users)).not());
     }
-    if let Some(configured) = filter.has_channel {
-        let exists = exists_channel();
-        cond = cond.add(if configured { exists } else { exists.not() });
+    if filter.has_channel == Some(false) {
+        cond = cond.add(exists_channel().not());
     }
     if let Some(group_id) = &filter.model_group_id {
         cond = cond.add(Expr::cust(EFFECTIVE_GROUP).eq(group_id.as_str()));
     }
     if let Some(bound) = filter.has_model_group {
-        let group = Expr::cust(EFFECTIVE_GROUP);
-        cond = cond.add(if bound { group.is_not_null() } else { group.is_null() });
+        cond = cond.add(Expr::cust(if bound { HAS_GROUP } else { HAS_NO_GROUP }));
     }
     cond
 }
@@ -379,10 +387,7 @@ fn guest_conditions(mut cond: Cond, filter: &RuntimeFilter, live_replicas: &[Str
         cond = cond.add(agent_status(live_replicas).is_in(wanted));
     }
     if !filter.agent_versions.is_empty() {
-        // The API shows both `2026.9.6` and `OpenClaw 2026.9.6`.
-        let versions =
-            filter.agent_versions.iter().filter_map(|text| text.rsplit(' ').next()).collect::<Vec<_>>();
-        cond = cond.add(Expr::col(("o", "agent_version")).is_in(versions));
+        cond = cond.add(Expr::col(("o", "agent_version")).is_in(versions(filter)));
     }
     cond
 }

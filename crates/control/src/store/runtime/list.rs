@@ -4,6 +4,7 @@
 //! cheap to skip in; then these few rows are looked up with all that is shown of them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use creel_wire::id::AccountId;
 use sea_query::{CaseStatement, Expr, ExprTrait, JoinType, Order, Query, SelectStatement, UnionType};
@@ -16,18 +17,30 @@ use crate::page::{Cursor, PageNumber};
 use crate::runtime::{Observed, RuntimeFilter, RuntimeView};
 use crate::store::entitlement::assigning;
 use crate::store::model::EFFECTIVE_GROUP;
+use crate::store::recent::Places;
 use crate::store::{Row, Store, StoreError, params};
 
 /// A filter that another table answers leads if it has fewer rows than this. More are cheaper to meet by walking the
 /// account: of 100,000 runtimes at least every fiftieth then matches.
 const LEADING_ROWS_MAX: i64 = 2_000;
+/// Fewer rows than this are skipped sooner than their end is remembered.
+const DEEP_OFFSET_MIN: i64 = 500;
 
 /// Where a page begins.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Start<'a> {
     after: Option<&'a Cursor>,
+    /// The row that the offset is counted from; the list's first where there is none.
+    from: Option<&'a Cursor>,
     offset: i64,
     limit: i64,
+}
+
+/// A page to be read.
+struct RuntimePage {
+    statement: SelectStatement,
+    /// To keep its rows in, where they are worth it.
+    places: Option<Arc<Places>>,
 }
 
 fn newest_first(select: &mut SelectStatement, limit: i64) -> &mut SelectStatement {
@@ -49,11 +62,13 @@ fn keys_statement(
     let of_part = |part: Part| {
         let mut select = matching(account_id, filter, part, sides, live_replicas);
         select.column(("r", "created_at_ms")).column(("r", "id"));
-        if let Some(cursor) = start.after {
-            select.and_where(
-                Expr::tuple([Expr::col(("r", "created_at_ms")), Expr::col(("r", "id"))])
-                    .lt(Expr::tuple([Expr::val(cursor.key), Expr::val(cursor.id.as_str())])),
-            );
+        let place = || Expr::tuple([Expr::col(("r", "created_at_ms")), Expr::col(("r", "id"))]);
+        let of = |row: &Cursor| Expr::tuple([Expr::val(row.key), Expr::val(row.id.as_str())]);
+        if let Some(row) = start.after {
+            select.and_where(place().lt(of(row)));
+        }
+        if let Some(row) = start.from {
+            select.and_where(place().lte(of(row)));
         }
         if parts_in_order {
             newest_first(&mut select, start.offset.saturating_add(start.limit));
@@ -135,7 +150,7 @@ impl Store {
         filter: &RuntimeFilter,
         start: Start<'_>,
         now_ms: i64,
-    ) -> Result<Option<SelectStatement>, StoreError> {
+    ) -> Result<Option<RuntimePage>, StoreError> {
         if filter.nothing {
             return Ok(None);
         }
@@ -145,8 +160,16 @@ impl Store {
             // Ids and names are the most selective, and need no question.
             side.leads = filter.ids.is_empty() && filter.names.is_empty() && self.leads(side).await?;
         }
-        let keys = keys_statement(account_id, filter, &sides, &live, start, self.db().is_postgres());
-        Ok(keys.map(|keys| rows_statement(keys, &live)))
+        let keys = |start| keys_statement(account_id, filter, &sides, &live, start, self.db().is_postgres());
+        let is_deep = start.offset >= DEEP_OFFSET_MIN && filter.entitled_to.is_none();
+        let list = if is_deep { keys(Start::default()) } else { None };
+        let places = list.map(|list| self.places(account_id, &list));
+        let known = places.as_ref().and_then(|places| places.before(start.offset));
+        let keys = match &known {
+            Some((before, row)) => keys(Start { from: Some(row), offset: start.offset - before, ..start }),
+            None => keys(start),
+        };
+        Ok(keys.map(|keys| RuntimePage { statement: rows_statement(keys, &live), places }))
     }
 
     async fn leads(&self, side: &Side) -> Result<bool, StoreError> {
@@ -163,8 +186,9 @@ impl Store {
         filter: &RuntimeFilter,
         page: PageNumber,
     ) -> Result<Option<SelectStatement>, StoreError> {
-        let start = Start { after: None, offset: page.offset(), limit: page.size };
-        self.runtime_page(account_id, filter, start, self.clock().now_ms()).await
+        let start = Start { offset: page.offset(), limit: page.size, ..Start::default() };
+        let page = self.runtime_page(account_id, filter, start, self.clock().now_ms()).await?;
+        Ok(page.map(|page| page.statement))
     }
 
     /// One page of runtimes, newest first.
@@ -177,13 +201,22 @@ impl Store {
         limit: i64,
         now_ms: i64,
     ) -> Result<Vec<RuntimeView>, StoreError> {
-        let start = Start { after, offset, limit };
-        let Some(select) = self.runtime_page(account_id, filter, start, now_ms).await? else {
+        let start = Start { after, offset, limit, ..Start::default() };
+        let Some(page) = self.runtime_page(account_id, filter, start, now_ms).await? else {
             return Ok(Vec::new());
         };
-        let rows = self.db().select(&select).await?;
+        let rows = self.db().select(&page.statement).await?;
         let mut views = rows.iter().map(view).collect::<Result<Vec<_>, _>>()?;
         views.sort_unstable_by(|a, b| order(b).cmp(&order(a)));
+        if let Some(places) = page.places {
+            // Read again, the page begins with its first row; the next one begins behind its last.
+            for (at, view) in (offset..).zip(&views) {
+                if at == offset || at == offset + limit - 1 {
+                    let (key, id) = order(view);
+                    places.keep(at, Cursor { key, id: id.to_owned() });
+                }
+            }
+        }
         self.attach_users_and_tags(&mut views).await?;
         Ok(views)
     }
