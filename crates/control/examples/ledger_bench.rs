@@ -98,6 +98,7 @@ impl Bench {
             card: Some(CARD),
             billed: true,
             bound: USAGE,
+            limits: Arc::default(),
         }
     }
 

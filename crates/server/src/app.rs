@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use creel_control::account::Accounts;
 use creel_control::audit::{AuditLog, Refusals};
+use creel_control::call_limit::CallLimits;
 use creel_control::channel::Channels;
 use creel_control::clock::Clock;
 use creel_control::command::Commands;
@@ -54,6 +55,7 @@ pub(crate) struct Services {
     pub(crate) models: Models,
     pub(crate) channels: Channels,
     pub(crate) credits: Credits,
+    pub(crate) call_limits: CallLimits,
     pub(crate) users: Users,
     pub(crate) entitlements: Entitlements,
     pub(crate) metrics: Metrics,

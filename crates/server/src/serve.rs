@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use creel_control::account::{AccountError, Accounts};
 use creel_control::audit::{AuditLog, Refusals};
+use creel_control::call_limit::CallLimits;
 use creel_control::channel::Channels;
 use creel_control::clock::Clock;
 use creel_control::driver::DriverError;
@@ -133,6 +134,7 @@ impl Server {
             models,
             channels,
             credits,
+            call_limits: CallLimits::new(store.clone()),
             ids,
             store,
             tasks: tasks.clone(),

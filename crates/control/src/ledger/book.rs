@@ -11,6 +11,7 @@ use creel_wire::price::Usage;
 
 use super::record::{Part, Reserve, Settle};
 use super::{CallStart, Label, Refusal, UsageSource, month_of};
+use crate::call_limit::Traffic;
 
 /// The most that one call can cost where nothing else limits it: a thousand million credits. More is overrun.
 const CALL_MICROS_MAX: i64 = 1_000_000_000_000_000;
@@ -136,6 +137,7 @@ pub(crate) struct Book {
     agents: HashMap<RuntimeId, Agent>,
     packs: HashMap<CreditPackId, Pack>,
     open: HashMap<CallId, Arc<Reserve>>,
+    traffic: Traffic,
 }
 
 impl Book {
@@ -242,6 +244,10 @@ impl Book {
             packs = take(&order, held);
             held = packs.iter().map(|(_, micros)| micros).sum();
         }
+        self.traffic
+            .check(&start.limits, now_ms)
+            .map_err(|excess| Denial::Refuse(Refusal::Limited(excess)))?;
+        self.traffic.begin(&start.limits, now_ms);
         for (id, micros) in &packs {
             if let Some(pack) = self.packs.get_mut(id) {
                 pack.flight.held += micros;
@@ -312,6 +318,7 @@ impl Book {
         now_ms: i64,
     ) -> Option<(Arc<Reserve>, Settle)> {
         let reserve = self.close(call_id)?;
+        self.traffic.spend(&reserve.start.limits, usage.total(), now_ms);
         let cost = reserve.start.card.map_or(0, |card| card.cost(&usage).0);
         let label = match (reserve.start.card, source) {
             (None, _) => Label::Free,
@@ -347,6 +354,7 @@ impl Book {
     /// Takes a call off the list and frees what it held.
     fn close(&mut self, call_id: &CallId) -> Option<Arc<Reserve>> {
         let reserve = self.open.remove(call_id)?;
+        self.traffic.end(&reserve.start.limits);
         for (id, micros) in &reserve.packs {
             if let Some(pack) = self.packs.get_mut(id) {
                 pack.flight.held -= micros;

@@ -32,6 +32,7 @@ fn call(number: usize, kind: u8, bound: u64) -> CallStart {
         card: (kind != 2).then_some(UNIT),
         billed: kind == 0,
         bound: output(bound),
+        limits: Default::default(),
     }
 }
 

@@ -26,12 +26,15 @@ mod recover;
 mod table;
 mod usage;
 
+use std::sync::Arc;
+
 use creel_wire::id::{AccountId, CallId, CreditPackId, ProviderId, RuntimeId};
 use creel_wire::money::Micros;
 use creel_wire::price::{RateCard, Usage};
 use serde::{Deserialize, Serialize};
 
 use crate::access::AccessError;
+use crate::call_limit::{CallLimit, Excess};
 use crate::store::StoreError;
 
 pub(crate) use apply::Sums;
@@ -66,6 +69,13 @@ pub struct CallStart {
     pub billed: bool,
     /// The most that the call is going to use.
     pub bound: Usage,
+    /// Each of them must admit it.
+    #[serde(default, skip_serializing_if = "no_limits")]
+    pub limits: Arc<[CallLimit]>,
+}
+
+fn no_limits(limits: &Arc<[CallLimit]>) -> bool {
+    limits.is_empty()
 }
 
 /// Why a call may not begin.
@@ -77,6 +87,8 @@ pub enum Refusal {
     PacksSpent,
     #[error("the model has no price, and calls to it would be billed")]
     NoPrice,
+    #[error("a call limit is reached")]
+    Limited(Excess),
     #[error("the ledger cannot answer now")]
     Unavailable,
 }

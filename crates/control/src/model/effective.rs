@@ -125,6 +125,7 @@ pub struct DirectoryKey {
     pub holder: KeyHolder,
     /// The effective group; `None` while there is none.
     pub group_id: Option<ModelGroupId>,
+    pub resource_group_id: Option<ResourceGroupId>,
 }
 
 /// Everything the gateway looks up, at about one moment.

@@ -4,6 +4,7 @@
 use creel_wire::id::{AccountId, ModelGroupId, ResourceGroupId, RuntimeId};
 
 use crate::access::{AccessError, Actor};
+use crate::call_limit::LimitScope;
 use crate::id_gen::IdGen;
 use crate::page::PageNumber;
 use crate::runtime::{Runtime, RuntimeError, check_all_found};
@@ -137,6 +138,8 @@ impl ResourceGroups {
                         if tx.resource_group_has_runtimes(id).await? {
                             return Err(ResourceGroupError::NotEmpty(id.clone()));
                         }
+                        tx.delete_call_limit(&actor.account_id, &LimitScope::ResourceGroup(id.clone()))
+                            .await?;
                         tx.delete_resource_group(id).await?;
                     }
                     Ok(())

@@ -19,6 +19,7 @@ pub use power::{Management, PowerChange};
 pub use view::{Observed, RuntimeFilter, RuntimeView};
 
 use crate::access::{AccessError, Actor, Scope};
+use crate::call_limit::LimitScope;
 use crate::command::end_open_runs;
 use crate::id_gen::IdGen;
 use crate::page::{Cursor, Page, PageNumber};
@@ -303,6 +304,8 @@ impl Runtimes {
                     for runtime in &runtimes {
                         tx.delete_runtime(&runtime.id, now_ms).await?;
                         tx.delete_channels(&runtime.id).await?;
+                        tx.delete_call_limit(&actor.account_id, &LimitScope::Runtime(runtime.id.clone()))
+                            .await?;
                         tx.revoke_virtual_keys(&runtime.id, now_ms).await?;
                         end_open_runs(tx, &runtime.id, true, now_ms).await?;
                         tx.wake(&runtime.id, now_ms).await?;

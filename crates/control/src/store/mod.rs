@@ -9,6 +9,7 @@ mod access;
 mod account;
 mod audit;
 mod batch;
+mod call_limit;
 mod channel;
 mod command;
 mod db;

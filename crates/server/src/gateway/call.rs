@@ -62,7 +62,7 @@ struct Bound {
     usage: Usage,
     /// Of each answer.
     output_tokens: u64,
-    /// What remains pays for no more; the request or the model would allow it.
+    /// A call limit allows no more, or what remains pays for no more; the request and the model would allow it.
     is_lowered: bool,
 }
 
@@ -166,10 +166,12 @@ impl<B: Billing> Call<B> {
         } else {
             self.body_bytes.max(model.context_tokens_max.unwrap_or(CONTEXT_TOKENS_DEFAULT))
         };
-        let wanted = self.request.output_tokens_wanted(model.output_tokens_max, OUTPUT_TOKENS_DEFAULT);
+        let asked = self.request.output_tokens_wanted(model.output_tokens_max, OUTPUT_TOKENS_DEFAULT);
+        let most = self.access.limits.output_tokens_max.and_then(|most| u64::try_from(most).ok());
+        let wanted = most.map_or(asked, |most| asked.min(most));
         let Some(card) = &model.card else {
             let usage = price::bound(input, wanted.saturating_mul(answers));
-            return Bound { usage, output_tokens: wanted, is_lowered: false };
+            return Bound { usage, output_tokens: wanted, is_lowered: wanted < asked };
         };
         let affordable = match wanted {
             0 => u64::MAX,
@@ -183,7 +185,7 @@ impl<B: Billing> Call<B> {
         Bound {
             usage: card.bound(input, output_tokens.saturating_mul(answers)),
             output_tokens,
-            is_lowered: output_tokens < wanted,
+            is_lowered: output_tokens < asked,
         }
     }
 
@@ -199,6 +201,7 @@ impl<B: Billing> Call<B> {
             card: self.route.model.card,
             billed: provider.billed,
             bound,
+            limits: self.access.limits.all.clone(),
         }
     }
 

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use creel_control::call_limit::{CallLimit, Excess, Limits};
 use creel_llm::price::RateCard;
 use creel_llm::usage::Usage;
 use creel_wire::id::{AccountId, CallId, ProviderId, RuntimeId};
@@ -59,6 +60,8 @@ pub struct AgentAccess {
     pub runtime: RuntimeId,
     /// Who holds the key.
     pub key_kind: KeyKind,
+    /// How much it may ask for.
+    pub limits: Limits,
     /// The effective model group, the resource group's before the runtime's own; `None` where none is bound.
     pub group: Option<Arc<Group>>,
 }
@@ -219,6 +222,8 @@ pub struct CallStart {
     pub billed: bool,
     /// The most that the call is going to use.
     pub bound: Usage,
+    /// Each of them must admit it.
+    pub limits: Arc<[CallLimit]>,
 }
 
 /// Why a call may not begin.
@@ -230,6 +235,8 @@ pub enum Refusal {
     PacksSpent,
     /// The call would be billed and its model has no price.
     NoPrice,
+    /// A call limit is reached.
+    Limited(Excess),
     /// The ledger cannot answer now.
     Unavailable,
 }

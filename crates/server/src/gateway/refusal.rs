@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use creel_control::call_limit::LimitKind;
 use creel_llm::dialect::Dialect;
 use creel_llm::error::ErrorBody;
 use creel_llm::notice::Notice;
@@ -33,6 +34,8 @@ pub(crate) struct Problem {
     text: Cow<'static, str>,
     /// The member of the request at fault.
     param: Option<String>,
+    /// When to come again, in seconds.
+    retry_after_s: Option<i64>,
 }
 
 impl Problem {
@@ -42,12 +45,13 @@ impl Problem {
         code: &'static str,
         text: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { status, kind: "invalid_request_error", code, text: text.into(), param: None }
+        let kind = "invalid_request_error";
+        Self { status, kind, code, text: text.into(), param: None, retry_after_s: None }
     }
 
     /// One of the upstream, or on the way there.
     pub(crate) fn unavailable(status: StatusCode, code: &'static str, text: &'static str) -> Self {
-        Self { status, kind: "server_error", code, text: text.into(), param: None }
+        Self { status, kind: "server_error", code, text: text.into(), param: None, retry_after_s: None }
     }
 
     /// The same, about this member of the request.
@@ -69,6 +73,9 @@ impl Problem {
         if self.status == StatusCode::PAYLOAD_TOO_LARGE {
             // What was not read is not worth reading.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response
     }
@@ -117,6 +124,17 @@ impl Denial {
             Self::Ledger(Refusal::NoPrice) => {
                 "The requested model has no price, so it cannot be billed. Ask your administrator to set one."
             }
+            Self::Ledger(Refusal::Limited(excess)) => match excess.kind {
+                LimitKind::RequestsPerMinute => {
+                    "Too many requests within a minute: your administrator limits them. Wait a moment and try again."
+                }
+                LimitKind::TokensPerMinute => {
+                    "Too many tokens within a minute: your administrator limits them. Wait a moment and try again."
+                }
+                LimitKind::ConcurrentCalls => {
+                    "Too many requests at the same time: your administrator limits them. Try again when one has ended."
+                }
+            },
             Self::Ledger(Refusal::Unavailable) => {
                 "The gateway cannot record this call now. Try again in a moment."
             }
@@ -143,6 +161,14 @@ impl Denial {
             Self::Ledger(Refusal::NoPrice) => {
                 (StatusCode::FORBIDDEN, "permission_error", "model_without_price")
             }
+            Self::Ledger(Refusal::Limited(excess)) => {
+                let code = match excess.kind {
+                    LimitKind::RequestsPerMinute => "requests_per_minute",
+                    LimitKind::TokensPerMinute => "tokens_per_minute",
+                    LimitKind::ConcurrentCalls => "concurrent_calls",
+                };
+                (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", code)
+            }
             Self::Ledger(Refusal::Unavailable) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "server_error", "ledger_unavailable")
             }
@@ -165,7 +191,11 @@ impl Denial {
         let (status, kind, code) = self.class();
         let about_model = matches!(self, Self::ModelNotInGroup | Self::ModelAmbiguous | Self::NoConversion);
         let param = about_model.then(|| "model".to_owned());
-        Problem { status, kind, code, text: self.text().into(), param }
+        let retry_after_s = match self {
+            Self::Ledger(Refusal::Limited(excess)) => Some(excess.wait_seconds),
+            _ => None,
+        };
+        Problem { status, kind, code, text: self.text().into(), param, retry_after_s }
     }
 
     /// For an agent: an assistant's text, as a stream where it asked for one. Where answers are no texts, and for what

@@ -15,6 +15,7 @@ fn refusal(refusal: ledger::Refusal) -> Refusal {
         ledger::Refusal::QuotaSpent => Refusal::QuotaSpent,
         ledger::Refusal::PacksSpent => Refusal::PacksSpent,
         ledger::Refusal::NoPrice => Refusal::NoPrice,
+        ledger::Refusal::Limited(excess) => Refusal::Limited(excess),
         ledger::Refusal::Unavailable => Refusal::Unavailable,
     }
 }
@@ -30,6 +31,7 @@ fn start(start: CallStart) -> ledger::CallStart {
         card: start.card,
         billed: start.billed,
         bound: start.bound,
+        limits: start.limits,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use creel_control::call_limit::{CallLimitError, CallLimits};
 use creel_control::ledger::{Credits, LedgerError, PriceList};
 use creel_control::model::{self, KeyHolder, ModelError, Models, ProviderType, SealedKey};
 use creel_control::store::{Store, Topic};
@@ -26,6 +27,8 @@ enum DirectoryError {
     Models(#[from] ModelError),
     #[error("reading prices")]
     Prices(#[from] LedgerError),
+    #[error("reading call limits")]
+    Limits(#[from] CallLimitError),
 }
 
 /// Starts the task that keeps `directory`; until it has succeeded once, the gateway tells callers to come again.
@@ -34,6 +37,7 @@ pub(crate) fn keep_directory(
     store: &Store,
     models: Models,
     credits: Credits,
+    limits: CallLimits,
     tasks: &Tasks,
 ) {
     let mut models_changed = store.topics().subscribe(Topic::Directory);
@@ -41,7 +45,7 @@ pub(crate) fn keep_directory(
     let cancel = tasks.cancelled();
     tasks.spawn("gateway-directory", async move {
         loop {
-            let pause = match read(&models, &credits).await {
+            let pause = match read(&models, &credits, &limits).await {
                 Ok(snapshot) => {
                     directory.replace(snapshot);
                     REFRESH_EVERY
@@ -61,9 +65,10 @@ pub(crate) fn keep_directory(
     });
 }
 
-async fn read(models: &Models, credits: &Credits) -> Result<Snapshot, DirectoryError> {
+async fn read(models: &Models, credits: &Credits, limits: &CallLimits) -> Result<Snapshot, DirectoryError> {
     let found = models.directory().await?;
     let prices = credits.price_list().await?;
+    let limits = limits.in_force().await?;
     let mut groups: HashMap<ModelGroupId, Arc<Group>> = HashMap::new();
     for group in found.groups {
         let providers = group.providers.into_iter().filter_map(|provider| route(models, &prices, provider));
@@ -73,6 +78,7 @@ async fn read(models: &Models, credits: &Credits) -> Result<Snapshot, DirectoryE
     for key in found.keys {
         let Some(hash) = KeyHash::from_hex(&key.key_hash) else { continue };
         let access = AgentAccess {
+            limits: limits.of(&key.account_id, key.resource_group_id.as_ref(), &key.runtime_id),
             account: key.account_id,
             runtime: key.runtime_id,
             key_kind: match key.holder {

@@ -31,6 +31,7 @@
 //! `ServiceUnavailable`.
 
 mod audit;
+mod call_limit;
 mod catalog;
 mod channel;
 mod command;
@@ -93,6 +94,8 @@ macro_rules! operations {
 
 operations! {
     audit::describe_audit_events,
+    call_limit::list_call_limits,
+    call_limit::set_call_limit,
     catalog::describe_bundles,
     catalog::describe_desktop_types,
     catalog::describe_images,

@@ -23,7 +23,14 @@ pub(super) async fn start(app: &App) -> Result<Arc<Gateway<LedgerBilling>>, Serv
     let config = LedgerConfig { journal, owner_id, takeover_wait: TAKEOVER_WAIT };
     let ledger = Ledger::open(app.store.clone(), &app.tasks, config).await?;
     let directory = Arc::new(Directory::new());
-    keep_directory(directory.clone(), &app.store, app.models.clone(), app.credits.clone(), &app.tasks);
+    keep_directory(
+        directory.clone(),
+        &app.store,
+        app.models.clone(),
+        app.credits.clone(),
+        app.call_limits.clone(),
+        &app.tasks,
+    );
     let gateway = Gateway::new(
         directory,
         LedgerBilling(ledger),

@@ -62,6 +62,7 @@ fn directory_key(row: &Row) -> Result<DirectoryKey, StoreError> {
         runtime_id: row.parse("runtime_id")?,
         holder: row.parse("holder")?,
         group_id: row.opt_parse("effective_group_id")?,
+        resource_group_id: row.opt_parse("resource_group_id")?,
     })
 }
 
@@ -97,7 +98,8 @@ impl Store {
             .db()
             .fetch_all(
                 format!(
-                    "SELECT k.key_hash, k.account_id, k.runtime_id, k.holder, {EFFECTIVE_GROUP} AS effective_group_id
+                    "SELECT k.key_hash, k.account_id, k.runtime_id, k.holder, r.resource_group_id,
+                            {EFFECTIVE_GROUP} AS effective_group_id
                      FROM virtual_key k JOIN runtime r ON r.id = k.runtime_id
                      WHERE k.revoked_at_ms IS NULL AND r.deleted_at_ms IS NULL ORDER BY k.id LIMIT 1000000"
                 ),

@@ -58,13 +58,14 @@ struct Source {
     table: &'static str,
     /// Its column with the runtime's id.
     runtime: &'static str,
+    account: SimpleExpr,
     rows: Vec<SimpleExpr>,
 }
 
 impl Source {
     fn new(table: &'static str, runtime: &'static str, account_id: &AccountId) -> Self {
-        let rows = vec![Expr::col((table, "account_id")).eq(account_id.as_str())];
-        Self { table, runtime, rows }
+        let account = Expr::col((table, "account_id")).eq(account_id.as_str());
+        Self { table, runtime, account, rows: Vec::new() }
     }
 
     fn and(mut self, row: SimpleExpr) -> Self {
@@ -72,21 +73,28 @@ impl Source {
         self
     }
 
-    /// `SELECT` from the table without columns.
-    fn select(&self) -> SelectStatement {
+    /// The ids of the runtimes that the rows name.
+    fn ids(&self) -> SelectStatement {
+        let mut select = self.select_where(self.account.clone());
+        select.expr_as(Expr::col((self.table, self.runtime)), "runtime_id");
+        select
+    }
+
+    /// Whether one of the rows names the runtime `r`. The account is left out: its index would lead SQLite away from
+    /// the few rows of one runtime.
+    fn exists(&self) -> SimpleExpr {
+        let mut select = self.select_where(Expr::col((self.table, self.runtime)).equals(("r", "id")));
+        select.expr(Expr::val(1i64));
+        Expr::exists(select)
+    }
+
+    fn select_where(&self, first: SimpleExpr) -> SelectStatement {
         let mut select = Query::select();
-        select.from(self.table);
+        select.from(self.table).and_where(first);
         for row in &self.rows {
             select.and_where(row.clone());
         }
         select
-    }
-
-    fn exists(&self) -> SimpleExpr {
-        let mut select = self.select();
-        let is_same = Expr::col((self.table, self.runtime)).equals(("r", "id"));
-        select.expr(Expr::val(1i64)).and_where(is_same);
-        Expr::exists(select)
     }
 }
 
@@ -103,11 +111,7 @@ impl Side {
 
     /// The ids of the runtimes that the rows name.
     fn ids(&self) -> Option<SelectStatement> {
-        let mut selects = self.sources.iter().map(|source| {
-            let mut select = source.select();
-            select.expr_as(Expr::col((source.table, source.runtime)), "runtime_id");
-            select
-        });
+        let mut selects = self.sources.iter().map(Source::ids);
         let mut ids = selects.next()?;
         for select in selects {
             ids.union(UnionType::All, select);

@@ -176,6 +176,7 @@ impl<'t> World<'t> {
             card,
             billed: true,
             bound,
+            limits: Default::default(),
         }
     }
 

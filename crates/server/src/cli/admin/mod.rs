@@ -8,6 +8,7 @@ mod agent_key;
 mod audit;
 mod key;
 mod ledger;
+mod limit;
 mod policy;
 mod price;
 mod principal;
@@ -91,6 +92,9 @@ enum DatabaseCommand {
     /// Credits: packs, entries, the check
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// How much agents may ask of the LLM gateway
+    #[command(subcommand)]
+    Limit(limit::Command),
     /// Prices of models
     #[command(subcommand)]
     Price(price::Command),
@@ -133,6 +137,7 @@ pub(super) async fn run(args: &AdminArgs) -> anyhow::Result<ExitCode> {
         DatabaseCommand::Key(command) => key::run(&admin, command).await,
         DatabaseCommand::Audit(command) => audit::run(&admin, command).await,
         DatabaseCommand::Ledger(command) => ledger::run(&admin, command).await,
+        DatabaseCommand::Limit(command) => limit::run(&admin, command).await,
         DatabaseCommand::Price(command) => price::run(&admin, command).await,
         DatabaseCommand::AgentKey(args) => agent_key::run(&admin, args).await,
     };

@@ -272,6 +272,7 @@ fn snapshot(base_url: &str) -> Snapshot {
             account: AccountId::parse("1000000000000001").expect("an id"),
             runtime: RuntimeId::parse("ecd-1").expect("an id"),
             key_kind,
+            limits: creel_control::call_limit::Limits::default(),
             group: bound.then(|| group.clone()),
         })
     };

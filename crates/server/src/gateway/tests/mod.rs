@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use creel_control::call_limit::{Excess, LimitKind};
 use creel_control::tasks::Tasks;
 use creel_llm::tokens::{self, Sample};
 use creel_llm::usage::Usage;
@@ -196,16 +197,27 @@ async fn models_are_listed_by_the_shortest_name_that_works() {
     assert_eq!(list["data"][3]["owned_by"], "two");
 }
 
+fn limited(kind: LimitKind) -> Refusal {
+    Refusal::Limited(Excess { kind, wait_seconds: 12 })
+}
+
 #[tokio::test]
 async fn refusals_happen_before_the_upstream_and_take_the_form_of_the_key() {
     for (refusal, status, code, word) in [
         (Refusal::QuotaSpent, 429, "agent_quota_spent", "quota"),
         (Refusal::PacksSpent, 402, "credits_spent", "credits"),
         (Refusal::NoPrice, 403, "model_without_price", "price"),
+        (limited(LimitKind::RequestsPerMinute), 429, "requests_per_minute", "requests within a minute"),
+        (limited(LimitKind::TokensPerMinute), 429, "tokens_per_minute", "tokens"),
+        (limited(LimitKind::ConcurrentCalls), 429, "concurrent_calls", "same time"),
     ] {
         let billing = FakeBilling { refuse: Some(refusal), ..FakeBilling::default() };
         let house = House::with(answer(200, COMPLETION), billing, Limits::default()).await;
-        let (got, body) = text(house.chat(PERSON_KEY, PLAIN).await).await;
+        let response = house.chat(PERSON_KEY, PLAIN).await;
+        let wait =
+            response.headers().get("retry-after").map(|value| value.to_str().expect("text").to_owned());
+        assert_eq!(wait.as_deref(), matches!(refusal, Refusal::Limited(_)).then_some("12"));
+        let (got, body) = text(response).await;
         let error: Value = serde_json::from_str(&body).expect("json");
         assert_eq!((got, error["error"]["code"].as_str()), (status, Some(code)));
 
