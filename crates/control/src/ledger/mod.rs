@@ -255,6 +255,8 @@ pub enum LedgerError {
     PackNotFound(String),
     #[error("no model provider {0} in this account")]
     ProviderNotFound(ProviderId),
+    #[error("the operator has no system provider named {0}")]
+    SystemProviderNotFound(String),
     #[error("no call {0} that is unsettled")]
     NotUnsettled(CallId),
     #[error("recording the request")]

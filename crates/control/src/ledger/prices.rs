@@ -92,13 +92,36 @@ impl Credits {
             .await
     }
 
-    /// Makes the operator's prices exactly these: at each start, from the configuration. Writes only changes.
+    /// Prices a model of one of the operator's providers, which counts as an edit of that: the configuration has no say any
+    /// more.
+    pub async fn set_system_price(&self, actor: Actor, price: SystemPrice) -> Result<(), LedgerError> {
+        let now_ms = self.store.clock().now_ms();
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    actor.audit(tx, &[&price.provider_name, &price.model_code], now_ms).await?;
+                    if !tx.edit_system_provider(&price.provider_name, now_ms).await? {
+                        return Err(LedgerError::SystemProviderNotFound(price.provider_name));
+                    }
+                    Ok(tx.put_system_price(&price, now_ms).await?)
+                })
+            })
+            .await
+    }
+
+    /// Makes the operator's prices exactly these: at each start, from the configuration. Those of providers that were
+    /// edited here stay. Writes only changes.
     pub async fn seed_system_prices(&self, prices: Vec<SystemPrice>) -> Result<(), LedgerError> {
         let by_name = |price: &SystemPrice| (price.provider_name.clone(), price.model_code.clone());
         let mut wanted = prices;
         wanted.sort_by_key(by_name);
         wanted.dedup_by_key(|price| by_name(price));
         let mut present = self.store.list_system_prices().await?;
+        let providers = self.store.list_system_providers().await?;
+        let is_edited =
+            |name: &str| providers.iter().any(|provider| provider.edited && provider.name == name);
+        wanted.retain(|price| !is_edited(&price.provider_name));
+        present.retain(|price| !is_edited(&price.provider_name));
         present.sort_by_key(by_name);
         if present == wanted {
             return Ok(());

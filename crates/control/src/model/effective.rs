@@ -4,6 +4,7 @@
 //! else its own. `store::model::EFFECTIVE_GROUP` alone decides it, for agents, for the gateway and for lists.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use creel_wire::guest::{self, AgentProvider, ModelConfig, ModelRef, ProviderEndpoint};
 use creel_wire::id::{AccountId, ModelGroupId, ModelId, ProviderId, ResourceGroupId, RuntimeId};
@@ -13,7 +14,7 @@ use super::group::ModelGroup;
 use super::kinds::{KeyHolder, ProviderApi, ProviderType};
 use super::llm::Model;
 use super::provider::{self, Provider};
-use super::{ModelError, Models, system};
+use super::{ModelError, Models};
 use crate::secrets::SecretsError;
 
 /// What `runtime_observed.applied_models` holds once a guest has confirmed this revision of this group.
@@ -70,7 +71,7 @@ pub(crate) struct RuntimeModels {
 }
 
 /// A sealed key and the row it was sealed for. Opened by [`Models::open_key`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SealedKey {
     pub(crate) context: String,
     pub(crate) sealed: String,
@@ -100,11 +101,24 @@ pub struct DirectoryProvider {
     /// Where prices come from, for a provider of the operator's.
     pub system_provider_name: Option<String>,
     pub api: ProviderApi,
+    /// Where its calls may go; none where all keys are disabled.
+    pub targets: Arc<[DirectoryTarget]>,
+    /// By age.
+    pub models: Vec<DirectoryModel>,
+}
+
+/// An address with a key that it takes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DirectoryTarget {
+    /// Name of the key; empty where there can be no others.
+    pub key_name: String,
+    /// Number of the address, from 1, where there are several.
+    pub number: Option<usize>,
     pub base_url: String,
     /// `None` for an upstream that wants no key.
     pub key: Option<SealedKey>,
-    /// By age.
-    pub models: Vec<DirectoryModel>,
+    /// Share of the calls, relative to the provider's other targets; positive.
+    pub weight: u32,
 }
 
 /// A group that some live runtime or some resource group is bound to.
@@ -135,11 +149,13 @@ pub struct Directory {
     pub keys: Vec<DirectoryKey>,
 }
 
-/// A provider row for the directory, its system provider's address and key in place of its own.
+/// A provider row for the directory.
 #[derive(Debug, Clone)]
 pub(crate) struct RoutedProvider {
     pub(crate) group_id: ModelGroupId,
+    /// Without targets and models.
     pub(crate) provider: DirectoryProvider,
+    pub(crate) base_url: String,
     pub(crate) api_key_sealed: Option<String>,
 }
 
@@ -217,10 +233,31 @@ impl Models {
             };
             models.entry(model.provider_id).or_default().push(entry);
         }
+        let system = self.store.list_system_providers().await?;
+        let system: HashMap<String, (ProviderApi, Arc<[DirectoryTarget]>)> = system
+            .into_iter()
+            .map(|provider| {
+                let routed = (provider.api, provider.targets());
+                (provider.name, routed)
+            })
+            .collect();
         let mut groups: Vec<DirectoryGroup> = Vec::new();
-        for RoutedProvider { group_id, mut provider, api_key_sealed } in providers {
+        for RoutedProvider { group_id, mut provider, base_url, api_key_sealed } in providers {
             provider.models = models.remove(&provider.id).unwrap_or_default();
-            provider.key = api_key_sealed.map(|sealed| sealed_key(&provider, sealed));
+            match &provider.system_provider_name {
+                Some(name) => match system.get(name) {
+                    Some((api, targets)) => (provider.api, provider.targets) = (*api, targets.clone()),
+                    // It is gone, and what stood for it routes nothing.
+                    None => continue,
+                },
+                None => {
+                    let context = provider::key_context(&provider.id);
+                    let key = api_key_sealed.map(|sealed| SealedKey { context, sealed });
+                    provider.targets =
+                        [DirectoryTarget { key_name: String::new(), number: None, base_url, key, weight: 1 }]
+                            .into();
+                }
+            }
             match groups.last_mut() {
                 Some(group) if group.id == group_id => group.providers.push(provider),
                 _ => groups.push(DirectoryGroup { id: group_id, providers: vec![provider] }),
@@ -266,14 +303,6 @@ impl Models {
             api_key: self.sealer.open(&provider::key_context(&provider.id), sealed)?,
         })
     }
-}
-
-fn sealed_key(provider: &DirectoryProvider, sealed: String) -> SealedKey {
-    let context = match &provider.system_provider_name {
-        Some(name) => system::key_context(name),
-        None => provider::key_context(&provider.id),
-    };
-    SealedKey { context, sealed }
 }
 
 fn default_model(group: &ModelGroup, providers: &[EffectiveProvider]) -> Option<ModelRef> {

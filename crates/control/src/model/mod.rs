@@ -17,6 +17,7 @@ mod provider_change;
 mod remove;
 mod resource_binding;
 mod system;
+mod system_edit;
 
 use std::sync::Arc;
 
@@ -28,8 +29,8 @@ use crate::secrets::{Sealer, SecretsError};
 use crate::store::{Store, StoreError};
 pub use binding::{BindOutcome, BoundRuntime};
 pub use effective::{
-    BoundBy, Directory, DirectoryGroup, DirectoryKey, DirectoryModel, DirectoryProvider, EffectiveModels,
-    EffectiveProvider, SealedKey, applied_marker,
+    BoundBy, Directory, DirectoryGroup, DirectoryKey, DirectoryModel, DirectoryProvider, DirectoryTarget,
+    EffectiveModels, EffectiveProvider, SealedKey, applied_marker,
 };
 pub(crate) use effective::{RoutedProvider, RuntimeModels};
 pub use endpoints::{EndpointApi, KnownEndpoint, KnownProvider, known_providers};
@@ -41,8 +42,11 @@ pub use llm::{CreatedModels, Model, ModelFilter, ModelView, NewModel, NewModels,
 pub use provider::{NewProvider, Provider, ProviderFilter, ProviderView};
 pub use provider_change::{ProviderChange, ProviderConfigChange};
 pub use resource_binding::{UnbindOutcome, UnboundResourceGroup};
-pub(crate) use system::SystemModel;
-pub use system::{SystemModelSeed, SystemProvider, SystemProviderSeed};
+pub use system::{SystemEndpoint, SystemKey, SystemModel, SystemProvider, SystemProviderSeed};
+pub use system_edit::{
+    NewSystemKey, SYSTEM_ENDPOINTS_MAX, SYSTEM_KEYS_MAX, SYSTEM_MODELS_MAX, SYSTEM_PROVIDERS_MAX,
+    SystemKeyChange, SystemProviderChange, WEIGHT_MAX,
+};
 
 /// Groups an account may have.
 pub const GROUPS_MAX: i64 = 1_000;
@@ -73,6 +77,8 @@ pub enum Field {
     Proxied,
     GroupId,
     Models,
+    Endpoints,
+    Weight,
 }
 
 /// Why a model operation failed.
@@ -99,6 +105,18 @@ pub enum ModelError {
     GatewayRequired,
     #[error("the operator has no system provider named {0}")]
     NoSystemProvider(String),
+    #[error("the operator has a system provider or a key of it named {0}")]
+    SystemNameTaken(String),
+    #[error("model groups use system provider {0}")]
+    SystemProviderInUse(String),
+    #[error("the system provider has no key named {0}")]
+    SystemKeyNotFound(String),
+    #[error("it is the last key in use of a system provider that model groups use")]
+    LastSystemKey,
+    #[error("a key is for an address that would go")]
+    EndpointInUse,
+    #[error("there would be more {0} than a server takes")]
+    TooManySystemParts(&'static str),
     #[error("the account has {GROUPS_MAX} model groups, the most it may have")]
     TooManyGroups,
     #[error("the group has {PROVIDERS_MAX} providers, the most it may have")]

@@ -87,7 +87,7 @@ pub(super) fn key_context(id: &ProviderId) -> String {
     format!("model_provider:{id}")
 }
 
-fn check_provider_name(name: &str) -> Result<(), ModelError> {
+pub(super) fn check_provider_name(name: &str) -> Result<(), ModelError> {
     let first_ok = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let rest_ok = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
     if first_ok && rest_ok && name.len() <= PROVIDER_NAME_BYTES_MAX {
@@ -255,8 +255,8 @@ async fn insert_provider(tx: &mut Tx, mut provider: Provider, agent: GroupAgent)
         return Err(ModelError::invalid(Field::AgentProvider, problem));
     }
     if let Some(name) = &provider.system_provider_name {
-        let system = tx.find_system_provider(name).await?;
-        provider.api = system.ok_or_else(|| ModelError::NoSystemProvider(name.clone()))?.api;
+        let api = tx.find_system_api(name).await?;
+        provider.api = api.ok_or_else(|| ModelError::NoSystemProvider(name.clone()))?;
     }
     if tx.count_model_providers(&provider.group_id).await? >= PROVIDERS_MAX {
         return Err(ModelError::TooManyProviders);

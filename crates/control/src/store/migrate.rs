@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (11, "retention", include_str!("../../../../migrations/0011_retention.sql")),
     (12, "agent versions", include_str!("../../../../migrations/0012_agent_versions.sql")),
     (17, "audit seal", include_str!("../../../../migrations/0017_audit_seal.sql")),
+    (18, "system keys", include_str!("../../../../migrations/0018_system_keys.sql")),
     (25, "call limits", include_str!("../../../../migrations/0025_call_limits.sql")),
 ];
 

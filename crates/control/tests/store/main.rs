@@ -21,4 +21,5 @@ mod model_resource_group;
 mod plans;
 mod reconcile;
 mod runtime;
+mod system_provider;
 mod transactions;

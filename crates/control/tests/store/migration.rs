@@ -1,9 +1,11 @@
 //! Data of the version before, brought to this one.
 
 use creel_control::account::Accounts;
+use creel_control::model::{Models, SystemEndpoint};
 use creel_control::principal::{PrincipalFilter, PrincipalKind, Principals};
-use creel_control::store::Store;
+use creel_control::store::{Store, StoreError, params};
 use creel_testkit::{TestStore, both_databases};
+use creel_wire::secret::Secret;
 
 /// Runs statements of no parameters.
 async fn run(t: &TestStore, statements: &[&'static str]) {
@@ -47,5 +49,36 @@ both_databases! {
         assert_eq!((&found.secret, &found.principal_id), (&key.secret, &root.id));
         let listed = principals.list_keys(&account.id, "root").await.unwrap();
         assert_eq!((&listed[0].id, listed[0].last_used_at_ms), (&key.id, None));
+    }
+
+    async fn the_address_and_key_of_a_system_provider_become_its_first(t) {
+        let models = Models::new(t.store.clone(), t.sealer.clone(), t.ids.clone(), true);
+        let sealed = t.sealer.seal("system_provider:p", &Secret::new("sk-operator-0123456789".to_owned())).unwrap();
+        // Back to migration 17.
+        run(&t, &[
+            "DROP TABLE system_key",
+            "DROP TABLE system_endpoint",
+            "ALTER TABLE system_provider DROP COLUMN edited",
+            "ALTER TABLE system_provider ADD COLUMN base_url TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE system_provider ADD COLUMN api_key_sealed TEXT",
+            "INSERT INTO system_provider (name, api, base_url, api_key_sealed, updated_at_ms)
+             VALUES ('local', 'openai-completions', 'http://local/v1', NULL, 5)",
+            "DELETE FROM _sqlx_migrations WHERE version = 18",
+        ]).await;
+        let before: Result<u64, StoreError> = t.store.write(move |tx| Box::pin(tx.execute(
+            "INSERT INTO system_provider (name, api, base_url, api_key_sealed, updated_at_ms)
+             VALUES ('p', 'anthropic-messages', 'https://host', $1, 7)",
+            params![sealed],
+        ))).await;
+        before.unwrap();
+
+        Store::open(&t.url.parse().unwrap(), t.clock.clone(), &t.tasks).await.unwrap();
+        let found = models.list_system_providers().await.unwrap();
+        let [local, p] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((local.keys.len(), local.edited, p.edited), (0, false, false));
+        assert_eq!(p.endpoints, [SystemEndpoint { base_url: "https://host".into(), weight: 1 }]);
+        let key = &p.keys[0];
+        assert_eq!((key.name.as_str(), key.enabled, key.created_at_ms), ("config", true, 7));
+        assert_eq!(models.shown_system_key(p, key), "sk-****6789");
     }
 }

@@ -1,7 +1,7 @@
 use creel_control::access::{AccessError, Actor, Origin, Principal};
 use creel_control::model::{
     AgentPlatform, CreatedModels, Field, GroupAgent, GroupChange, GroupFilter, ModelError, ModelFilter,
-    Models, NewGroup, NewModel, NewModels, NewProvider, ProviderApi, ProviderType, RefScope, SystemModelSeed,
+    Models, NewGroup, NewModel, NewModels, NewProvider, ProviderApi, ProviderType, RefScope, SystemModel,
     SystemProviderSeed,
 };
 use creel_control::page::PageNumber;
@@ -103,7 +103,7 @@ pub(crate) fn page(number: i64) -> PageNumber {
     PageNumber { number, size: 20 }
 }
 
-pub(crate) fn seed(models: Vec<SystemModelSeed>) -> SystemProviderSeed {
+pub(crate) fn seed(models: Vec<SystemModel>) -> SystemProviderSeed {
     SystemProviderSeed {
         name: "wuying-credit".to_owned(),
         api: ProviderApi::OpenAiCompletions,
@@ -113,8 +113,8 @@ pub(crate) fn seed(models: Vec<SystemModelSeed>) -> SystemProviderSeed {
     }
 }
 
-pub(crate) fn system_model(code: &str) -> SystemModelSeed {
-    SystemModelSeed {
+pub(crate) fn system_model(code: &str) -> SystemModel {
+    SystemModel {
         code: code.to_owned(),
         name: format!("{code}, as offered"),
         context_window: Some(1_000_000),

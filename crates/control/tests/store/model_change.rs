@@ -93,7 +93,7 @@ both_databases! {
             assert_eq!(revision(&t, &one).await, after);
         }
         let directory = models(&t).directory().await.unwrap();
-        let routed = directory.groups[0].providers[0].key.as_ref().unwrap();
+        let routed = directory.groups[0].providers[0].targets[0].key.as_ref().unwrap();
         assert_eq!(models(&t).open_key(routed).unwrap().expose(), "sk-canary-other");
         let clear = count(
             &t,

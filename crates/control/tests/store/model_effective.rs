@@ -251,13 +251,15 @@ both_databases! {
         assert_eq!(directory.keys[0].holder, KeyHolder::Agent);
         assert_eq!(directory.groups.len(), 1);
         let [first, second] = directory.groups[0].providers.as_slice() else { panic!("{directory:?}") };
-        assert_eq!((first.name.as_str(), first.base_url.as_str()), ("bailian", "https://host/v1"));
+        let [at_first] = &*first.targets else { panic!("{first:?}") };
+        assert_eq!((first.name.as_str(), at_first.base_url.as_str()), ("bailian", "https://host/v1"));
         let codes: Vec<_> = first.models.iter().map(|model| (model.code.as_str(), model.max_output_tokens)).collect();
         assert_eq!(codes, [("a", Some(100)), ("b", None)]);
-        assert_eq!(models(&t).open_key(first.key.as_ref().unwrap()).unwrap().expose(), KEY);
-        assert_eq!((second.base_url.as_str(), second.models.len()), ("https://upstream/v1", 1));
+        assert_eq!(models(&t).open_key(at_first.key.as_ref().unwrap()).unwrap().expose(), KEY);
+        let [at_second] = &*second.targets else { panic!("{second:?}") };
+        assert_eq!((at_second.base_url.as_str(), second.models.len()), ("https://upstream/v1", 1));
         assert_eq!(second.system_provider_name.as_deref(), Some("wuying-credit"));
-        assert_eq!(models(&t).open_key(second.key.as_ref().unwrap()).unwrap().expose(), "sk-operator-0123456789");
+        assert_eq!(models(&t).open_key(at_second.key.as_ref().unwrap()).unwrap().expose(), "sk-operator-0123456789");
         assert!(!format!("{directory:?}").contains("canary"));
     }
 }

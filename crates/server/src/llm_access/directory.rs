@@ -94,8 +94,9 @@ async fn read(models: &Models, credits: &Credits, limits: &CallLimits) -> Result
 
 /// A provider with its upstream; one whose address cannot be called is left out and logged, for the others still work.
 fn route(models: &Models, prices: &PriceList, found: model::DirectoryProvider) -> Option<Provider> {
-    let key = found.key.map(|sealed| opener(models.clone(), sealed));
-    let upstream = match Upstream::new(found.api, &found.base_url, key) {
+    let target = found.targets.first()?;
+    let key = target.key.clone().map(|sealed| opener(models.clone(), sealed));
+    let upstream = match Upstream::new(found.api, &target.base_url, key) {
         Ok(upstream) => upstream,
         Err(error) => {
             tracing::warn!(provider.id = %found.id, error = %error, "provider {} cannot be called", found.id);

@@ -4,7 +4,7 @@ use creel_control::access::Actor;
 use creel_control::account::Accounts;
 use creel_control::id_gen::IdGen;
 use creel_control::ledger::{Credits, SystemPrice};
-use creel_control::model::{Models, ProviderApi, SystemModelSeed, SystemProviderSeed};
+use creel_control::model::{Models, ProviderApi, SystemModel, SystemProviderSeed};
 use creel_wire::price::RateCard;
 
 use super::{ROOT_ACCOUNT, ServeError};
@@ -23,7 +23,12 @@ pub(super) async fn seed(
     let Some(root) = accounts.find_by_name(ROOT_ACCOUNT).await? else { return Ok(()) };
     let seeds = config.system_providers.iter().map(provider).collect::<Result<Vec<_>, _>>()?;
     let actor = Actor::operator(root.id.clone(), "SeedSystemProviders", ids.request_id());
-    models.seed_system_providers(actor, seeds).await?;
+    for name in models.seed_system_providers(actor, seeds).await? {
+        tracing::info!(
+            provider.name = name,
+            "system provider {name} was edited on this server: what the configuration says of it is not used"
+        );
+    }
     let prices = config.system_providers.iter().flat_map(prices).collect();
     credits.seed_system_prices(prices).await?;
     Ok(())
@@ -34,7 +39,7 @@ fn provider(provider: &SystemProvider) -> Result<SystemProviderSeed, ServeError>
         name: provider.name.clone(),
         api: provider.api.clone(),
     })?;
-    let models = provider.models.iter().map(|model| SystemModelSeed {
+    let models = provider.models.iter().map(|model| SystemModel {
         code: model.code.clone(),
         name: model.name.clone(),
         context_window: model.context_window.map(i64::from),

@@ -114,13 +114,30 @@ impl Tx {
         self.raise(Topic::Ledger).await
     }
 
-    /// Makes the operator's prices exactly these.
+    /// Sets the price of one of the operator's models.
+    pub(crate) async fn put_system_price(
+        &mut self,
+        price: &SystemPrice,
+        now_ms: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "DELETE FROM system_price WHERE provider_name = $1 AND model_code = $2";
+        self.execute(sql, params![&price.provider_name, &price.model_code]).await?;
+        self.insert_system_prices(std::slice::from_ref(price), now_ms).await
+    }
+
+    /// Makes the operator's prices exactly these, but for providers that were edited.
     pub(crate) async fn put_system_prices(
         &mut self,
         prices: &[SystemPrice],
         now_ms: i64,
     ) -> Result<(), StoreError> {
-        self.execute("DELETE FROM system_price", Vec::new()).await?;
+        let sql = "DELETE FROM system_price
+                   WHERE provider_name NOT IN (SELECT name FROM system_provider WHERE edited = 1)";
+        self.execute(sql, Vec::new()).await?;
+        self.insert_system_prices(prices, now_ms).await
+    }
+
+    async fn insert_system_prices(&mut self, prices: &[SystemPrice], now_ms: i64) -> Result<(), StoreError> {
         let rows = prices
             .iter()
             .map(|price| {

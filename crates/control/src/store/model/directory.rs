@@ -47,10 +47,10 @@ fn routed_provider(row: &Row) -> Result<RoutedProvider, StoreError> {
             provider_type: row.parse("provider_type")?,
             system_provider_name: row.opt_text("system_provider_name")?,
             api: row.parse("api")?,
-            base_url: row.text("base_url")?,
-            key: None,
+            targets: [].into(),
             models: Vec::new(),
         },
+        base_url: row.text("base_url")?,
         api_key_sealed: row.opt_text("api_key_sealed")?,
     })
 }
@@ -109,21 +109,16 @@ impl Store {
         rows.iter().map(directory_key).collect()
     }
 
-    /// The providers of groups in use, by group and age. One of a system provider that is gone is
-    /// not among them.
+    /// The providers of groups in use, by group and age.
     pub(crate) async fn list_directory_providers(&self) -> Result<Vec<RoutedProvider>, StoreError> {
         let rows = self
             .db()
             .fetch_all(
                 format!(
-                    "SELECT p.id, p.account_id, p.group_id, p.provider_name, p.provider_type, p.system_provider_name,
-                            COALESCE(s.api, p.api) AS api, COALESCE(s.base_url, p.base_url) AS base_url,
-                            CASE WHEN p.system_provider_name IS NULL THEN p.api_key_sealed ELSE s.api_key_sealed END
-                                AS api_key_sealed
-                     FROM model_provider p LEFT JOIN system_provider s ON s.name = p.system_provider_name
-                     WHERE p.group_id IN ({GROUPS_IN_USE})
-                       AND (p.system_provider_name IS NULL OR s.name IS NOT NULL)
-                     ORDER BY p.group_id, p.created_at_ms, p.id LIMIT 1000000"
+                    "SELECT id, account_id, group_id, provider_name, provider_type, system_provider_name, api, base_url,
+                            api_key_sealed
+                     FROM model_provider WHERE group_id IN ({GROUPS_IN_USE})
+                     ORDER BY group_id, created_at_ms, id LIMIT 1000000"
                 ),
                 Vec::new(),
             )

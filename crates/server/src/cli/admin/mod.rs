@@ -12,6 +12,7 @@ mod limit;
 mod policy;
 mod price;
 mod principal;
+mod provider;
 mod record;
 
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ use creel_control::account::{Account, Accounts};
 use creel_control::clock::{Clock, SystemClock};
 use creel_control::id_gen::IdGen;
 use creel_control::ledger::Credits;
+use creel_control::model::Models;
 use creel_control::principal::Principals;
 use creel_control::seal::SealKey;
 use creel_control::store::{DbUrl, Store};
@@ -98,6 +100,9 @@ enum DatabaseCommand {
     /// Prices of models
     #[command(subcommand)]
     Price(price::Command),
+    /// The operator's model providers: addresses, keys, models
+    #[command(subcommand)]
+    Provider(provider::Command),
     /// Make a virtual key with which another client may call the LLM gateway as an agent
     AgentKey(agent_key::Args),
 }
@@ -110,6 +115,7 @@ struct Admin {
     accounts: Accounts,
     principals: Principals,
     credits: Credits,
+    models: Models,
     audit_key: SealKey,
     config: Config,
     output: Output,
@@ -139,6 +145,7 @@ pub(super) async fn run(args: &AdminArgs) -> anyhow::Result<ExitCode> {
         DatabaseCommand::Ledger(command) => ledger::run(&admin, command).await,
         DatabaseCommand::Limit(command) => limit::run(&admin, command).await,
         DatabaseCommand::Price(command) => price::run(&admin, command).await,
+        DatabaseCommand::Provider(command) => provider::run(&admin, command).await,
         DatabaseCommand::AgentKey(args) => agent_key::run(&admin, args).await,
     };
     // The writer has committed whatever was answered; this only lets it close its connection in order.
@@ -160,11 +167,12 @@ async fn open(config: &Config, output: Output, tasks: &Tasks) -> anyhow::Result<
     let store = Store::open(&address, clock.clone(), tasks).await.context("opening the database")?;
     store.set_audit_key(audit_key.tag_key());
     let ids = IdGen::new(clock);
-    let accounts = Accounts::new(store.clone(), sealer, ids.clone());
+    let accounts = Accounts::new(store.clone(), sealer.clone(), ids.clone());
+    let models = Models::new(store.clone(), sealer, ids.clone(), config.gateway.required);
     let principals = Principals::new(store.clone(), ids.clone(), accounts.clone());
     let credits = Credits::new(store.clone(), ids.clone());
     let config = config.clone();
-    Ok(Admin { store, ids, accounts, principals, credits, audit_key, config, output })
+    Ok(Admin { store, ids, accounts, principals, credits, models, audit_key, config, output })
 }
 
 impl Admin {

@@ -1,10 +1,8 @@
-//! `creel admin price`: what models of an account's own providers cost. Those of the operator's providers come from
-//! `creel.toml`, and are listed here too.
+//! `creel admin price`: what models of an account's own providers and of the operator's cost.
 
 use std::process::ExitCode;
 
-use creel_control::access::Actor;
-use creel_control::ledger::Price;
+use creel_control::ledger::{Price, SystemPrice};
 use creel_wire::id::ProviderId;
 use creel_wire::money::Micros;
 use creel_wire::price::RateCard;
@@ -28,9 +26,9 @@ pub(super) enum Command {
 /// A price; amounts are credits for 1,000 tokens, such as 0.2.
 #[derive(Debug, clap::Args)]
 pub(super) struct Set {
-    /// The provider, mpt-…
-    #[arg(long, value_name = "ID")]
-    provider: ProviderId,
+    /// The provider, mpt-…, or the name of one of the operator's
+    #[arg(long, value_name = "ID|NAME")]
+    provider: String,
     /// The model, as the provider names it
     #[arg(long, value_name = "CODE")]
     model: String,
@@ -49,7 +47,7 @@ pub(super) struct Set {
     /// Factor on the whole
     #[arg(long, default_value = "1")]
     multiplier: Micros,
-    /// From when, such as 2027-01-01T00:00:00Z [default: now]
+    /// From when, such as 2027-01-01T00:00:00Z [default: now, which is all that the operator's can have]
     #[arg(long, value_name = "TIME")]
     from: Option<Timestamp>,
     /// Name of the account
@@ -80,10 +78,20 @@ async fn set(admin: &Admin, price: &Set) -> anyhow::Result<()> {
         return Err(UsageError("a price must not be negative".to_owned()).into());
     }
     let account = admin.account(Some(&price.account)).await?;
-    let actor = Actor::operator(account.id.clone(), "SetPrice", admin.ids.request_id());
+    let actor = admin.actor(&account, "SetPrice");
+    let Ok(provider_id) = ProviderId::parse(&price.provider) else {
+        if price.from.is_some() {
+            let message =
+                "a price of the operator's provider is in effect at once; leave out --from".to_owned();
+            return Err(UsageError(message).into());
+        }
+        let (provider_name, model_code) = (price.provider.clone(), price.model.clone());
+        admin.credits.set_system_price(actor, SystemPrice { provider_name, model_code, card }).await?;
+        return Ok(());
+    };
     let price = Price {
         account_id: account.id,
-        provider_id: price.provider.clone(),
+        provider_id,
         model_code: price.model.clone(),
         effective_from_ms: price.from.map_or_else(|| admin.store.clock().now_ms(), Timestamp::as_millisecond),
         card,
@@ -114,7 +122,7 @@ async fn list(admin: &Admin, account: &str) -> anyhow::Result<()> {
     print_rows(admin.output, &COLUMNS, &rows)
 }
 
-/// `from` is empty for the operator's prices: they are what the configuration says at this moment.
+/// `from` is empty for the operator's prices, which are those of this moment.
 fn row(provider: &str, model: &str, card: &RateCard, from: String) -> Value {
     let credits = |micros: i64| Micros(micros).to_string();
     json!({

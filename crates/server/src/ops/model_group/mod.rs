@@ -109,6 +109,8 @@ fn parameter(field: Field) -> &'static str {
         Field::Proxied => "EnableWuyingProxy",
         Field::GroupId => "ModelTemplateId",
         Field::Models => "LlmTemplateItems",
+        Field::Endpoints => "Endpoints",
+        Field::Weight => "Weight",
     }
 }
 
@@ -159,6 +161,12 @@ pub(crate) fn api_error(error: ModelError) -> ApiError {
                  of your own, or ask the operator to configure one."
             ),
         ),
+        E::SystemNameTaken(_)
+        | E::SystemProviderInUse(_)
+        | E::SystemKeyNotFound(_)
+        | E::LastSystemKey
+        | E::EndpointInUse
+        | E::TooManySystemParts(_) => ApiError::new(ErrorCode::INVALID_PARAMETER, sentence(&error)),
         E::TooManyGroups => ApiError::new(ErrorCode::INVALID_PARAMETER, sentence(&error)),
         E::TooManyProviders => ApiError::invalid("ModelTemplateId", sentence(&error)),
         E::TooManyModels => ApiError::invalid("LlmTemplateItems", sentence(&error)),
