@@ -6,7 +6,6 @@
 //! settlement.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use creel_llm::convert::{ConvertError, Naming, OUTPUT_TOKENS_DEFAULT};
@@ -17,27 +16,20 @@ use creel_llm::tokens::Sample;
 use creel_llm::usage::Usage;
 use creel_wire::id::CallId;
 use http::header::{self, HeaderMap};
-use http::{Response, StatusCode, Uri};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use tracing::{debug, error, warn};
+use http::{Response, StatusCode};
+use tracing::{debug, warn};
 
 use super::Gateway;
+use super::attempt::Trail;
 use super::deadline::Deadline;
 use super::driven::Reply;
 use super::ports::{AgentAccess, Billing, CallStart, KeyKind, Refusal, Route};
 use super::refusal::{self, Denial, Problem};
-use super::upstream::{self, Outgoing};
-use super::upstream_error::{self, Verdict};
 
 /// Input bound of a request whose input is not all in it, for a model whose context is not known.
 const CONTEXT_TOKENS_DEFAULT: u64 = 1 << 20;
 /// A limit that the remaining credits set is not lower than this: an answer cut earlier is of no use.
 const OUTPUT_TOKENS_MIN: u64 = 1_024;
-/// Most bytes of an upstream's error that are read.
-const ERROR_BYTES_MAX: usize = 64 << 10;
-/// How long they may take.
-const ERROR_MAX: Duration = Duration::from_secs(20);
 
 /// One call, ready to begin.
 pub(crate) struct Call<B: Billing> {
@@ -47,13 +39,13 @@ pub(crate) struct Call<B: Billing> {
     pub(crate) route: Route,
     /// In which the upstream is asked.
     pub(crate) upstream: Dialect,
-    pub(crate) uri: Uri,
     pub(crate) request: Request,
     pub(crate) headers: HeaderMap,
     /// Taken by the upstream request.
     pub(crate) body: Bytes,
     pub(crate) body_bytes: u64,
     pub(crate) created_s: i64,
+    pub(crate) trail: Trail,
 }
 
 /// The most that a call is going to use.
@@ -80,14 +72,10 @@ pub(super) struct Sent<B: Billing> {
 impl<B: Billing> Call<B> {
     /// Runs the call. Whether the client still listens makes no difference to what is booked.
     pub(crate) async fn run(mut self, reply: Reply) {
+        if self.refuse_where_all_are_out(&reply).await {
+            return;
+        }
         let bound = self.bound().await;
-        let Ok(credentials) = self.route.provider.upstream.credentials() else {
-            error!(
-                provider.id = %self.route.provider.id,
-                "the key of provider {} cannot be unsealed", self.route.provider.id
-            );
-            return self.deny(&reply, Denial::UpstreamCredentials).await;
-        };
         let held = match self.reserve(bound.usage).await {
             Ok(held) => held,
             Err(refusal) => return self.deny(&reply, Denial::Ledger(refusal)).await,
@@ -107,40 +95,21 @@ impl<B: Billing> Call<B> {
             }
         };
         let sample = Sample::of_request(&body);
-        let request = upstream::request(Outgoing {
-            uri: std::mem::take(&mut self.uri),
-            headers: &headers,
-            client: self.request.dialect(),
-            upstream: self.upstream,
-            credentials,
-            body: sent.body.map_or(body, Bytes::from),
-        });
-        drop(headers);
+        let body = sent.body.map_or(body, Bytes::from);
         let sent = Sent { held, bound: bound.usage, sample, left_out: sent.left_out };
         let limits = &self.gateway.limits;
         let mut deadline = Deadline::new(limits.first_byte_max, limits.call_max);
-        match deadline.guard(self.gateway.upstream.send(request)).await {
-            Ok(Ok(answer)) if answer.status().is_success() => {
+        let answer = self.attempt(&headers, &body, &reply, &mut deadline).await;
+        drop((headers, body));
+        match answer {
+            Ok(answer) => {
+                let limits = &self.gateway.limits;
                 deadline.set(limits.silence_max, limits.call_max);
                 self.relay(answer, &reply, sent, deadline).await;
             }
-            Ok(Ok(answer)) => {
+            Err(failure) => {
                 self.release(sent.held).await;
-                self.pass_error(answer, &reply).await;
-            }
-            Ok(Err(cause)) => {
-                self.release(sent.held).await;
-                self.warn("could not be reached", &chain(&cause));
-                let text = "The model provider cannot be reached.";
-                let problem = Problem::unavailable(StatusCode::BAD_GATEWAY, "upstream_unreachable", text);
-                self.tell(&reply, &problem).await;
-            }
-            Err(_) => {
-                self.release(sent.held).await;
-                self.warn("did not begin to answer in time", "");
-                let text = "The model provider did not answer in time.";
-                let problem = Problem::unavailable(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", text);
-                self.tell(&reply, &problem).await;
+                self.tell_failure(failure, &reply).await;
             }
         }
     }
@@ -218,40 +187,7 @@ impl<B: Billing> Call<B> {
         }
     }
 
-    async fn pass_error(&self, answer: Response<Incoming>, reply: &Reply) {
-        let (parts, mut body) = answer.into_parts();
-        let mut text = Vec::new();
-        let mut deadline = Deadline::new(ERROR_MAX, ERROR_MAX);
-        while let Ok(Some(Ok(frame))) = deadline.guard(body.frame()).await {
-            let Ok(chunk) = frame.into_data() else { continue };
-            text.extend_from_slice(&chunk);
-            if text.len() > ERROR_BYTES_MAX {
-                break;
-            }
-        }
-        let (status, key) = (parts.status.as_u16(), self.route.provider.upstream.key.as_ref());
-        match upstream_error::judge(self.request.dialect(), parts.status, &text, key) {
-            Verdict::Deny(denial) => {
-                self.warn("refused the operator's key or account", &format!("status {status}"));
-                self.deny(reply, denial).await;
-            }
-            Verdict::Pass(mut response) => {
-                debug!(
-                    call.id = %self.id, provider.id = %self.route.provider.id, upstream.status = status,
-                    "the upstream of {} answered call {} with status {status}", self.route.provider.id, self.id
-                );
-                let headers = upstream::answer_head(&parts);
-                for (name, value) in headers.headers() {
-                    if name != header::CONTENT_TYPE {
-                        response.headers_mut().insert(name.clone(), value.clone());
-                    }
-                }
-                self.send(reply, response).await;
-            }
-        }
-    }
-
-    async fn deny(&self, reply: &Reply, denial: Denial) {
+    pub(super) async fn deny(&self, reply: &Reply, denial: Denial) {
         self.send(reply, deny(&self.access, denial, &self.id, self.created_s, &self.request)).await;
     }
 
@@ -262,6 +198,7 @@ impl<B: Billing> Call<B> {
     pub(super) async fn send(&self, reply: &Reply, mut response: Response<Bytes>) {
         let length = response.body().len().into();
         response.headers_mut().insert(header::CONTENT_LENGTH, length);
+        self.trail.mark(response.headers_mut());
         // Nothing is held and nothing else is to be done for a client that has gone.
         let _gone = reply.whole(response).await;
     }

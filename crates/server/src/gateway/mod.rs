@@ -11,15 +11,19 @@
 //! `max_headers`, `header_read_timeout`) and wrap its connections in [`stall::WriteStall`], for a client that stops
 //! reading stops the call that feeds it.
 
+mod attempt;
 mod call;
 mod counter;
 mod deadline;
 mod driven;
 mod endpoint;
+mod fault;
+mod health;
 mod models;
 pub mod ports;
 mod refusal;
 mod relay;
+mod routing;
 pub mod stall;
 mod upstream;
 mod upstream_error;
@@ -28,6 +32,7 @@ mod upstream_error;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -41,12 +46,13 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 
+use attempt::Trail;
 use call::Call;
 use counter::Counter;
 use deadline::Deadline;
 pub use driven::{BrokenOff, Driven, GatewayBody};
 use endpoint::Endpoint;
-use ports::{AgentAccess, Billing, Directory, KeyHash, Resolution, Route, Way};
+use ports::{AgentAccess, Billing, Directory, KeyHash, Resolution, Route, Upstream, Way};
 use refusal::{Denial, Problem};
 use upstream::UpstreamClient;
 
@@ -102,6 +108,8 @@ pub struct Gateway<B: Billing> {
     ids: IdGen,
     clock: Arc<dyn Clock>,
     limits: Limits,
+    /// Picks of a target so far.
+    turns: AtomicU64,
 }
 
 impl<B: Billing> Gateway<B> {
@@ -116,7 +124,8 @@ impl<B: Billing> Gateway<B> {
     ) -> Result<Self, rustls::Error> {
         let upstream = UpstreamClient::new(limits.connect_max)?;
         let ids = IdGen::new(clock.clone());
-        Ok(Self { directory, billing, upstream, counter: Counter::new(), tasks, ids, clock, limits })
+        let (counter, turns) = (Counter::new(), AtomicU64::new(0));
+        Ok(Self { directory, billing, upstream, counter, tasks, ids, clock, limits, turns })
     }
 
     /// Answers one request whose path begins with `/v1/`.
@@ -162,6 +171,7 @@ impl<B: Billing> Gateway<B> {
         let access = self.authenticate(request.headers()).map_err(told)?;
         let (parts, body) = request.into_parts();
         let body = self.read_body(&parts.headers, body).await.map_err(told)?;
+        let trail = Trail::begin();
         let request = Asked::read(dialect, &body).map_err(|error| {
             let problem = Problem::invalid(StatusCode::BAD_REQUEST, "invalid_request", format!("{error}."));
             told(problem.about(error.param()))
@@ -174,21 +184,37 @@ impl<B: Billing> Gateway<B> {
         });
         let (route, way) =
             found.map_err(|denial| Box::new(call::deny(&access, denial, &id, created_s, &request)))?;
-        let (upstream, uri) = match way {
-            Way::Sent { dialect, uri } => (dialect, uri),
+        let upstream = match way {
+            Way::Sent(dialect) => dialect,
             Way::Counted => {
                 let counted = self.counter.answer(route.model.code.clone(), body).await;
                 return counted.map(whole).map_err(told);
             }
         };
         let (gateway, headers, body_bytes) = (self.clone(), parts.headers, body.len() as u64);
-        let call =
-            Call { gateway, id, access, route, upstream, uri, request, headers, body, body_bytes, created_s };
+        let call = Call {
+            gateway,
+            id,
+            access,
+            route,
+            upstream,
+            request,
+            headers,
+            body,
+            body_bytes,
+            created_s,
+            trail,
+        };
         let answer = Driven::respond(self.tasks.clone(), |reply| call.run(reply)).await;
         answer.ok_or_else(|| {
             let text = "The gateway failed. Try again.";
             told(Problem::unavailable(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", text))
         })
+    }
+
+    /// A number for a pick, another each time; where there is nothing to pick from, any will do.
+    fn turn(&self, upstream: &Upstream) -> u64 {
+        if upstream.targets().len() > 1 { self.turns.fetch_add(1, Ordering::Relaxed) } else { 0 }
     }
 
     fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<AgentAccess>, Problem> {

@@ -17,7 +17,7 @@ use creel_wire::money::Micros;
 use sha2::{Digest, Sha256};
 
 pub(crate) use upstream::X_API_KEY;
-pub use upstream::{BadBaseUrl, NoKey, Upstream, UpstreamKey, Way};
+pub use upstream::{BadBaseUrl, NoKey, Target, Upstream, UpstreamKey, Way};
 
 /// SHA-256 of a virtual key: all that the store and this process keep of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -54,6 +54,12 @@ impl Problem {
         Self { status, kind: "server_error", code, text: text.into(), param: None, retry_after_s: None }
     }
 
+    /// The upstream takes no more calls for a while.
+    pub(crate) fn busy(text: &'static str) -> Self {
+        let (status, code) = (StatusCode::TOO_MANY_REQUESTS, "upstream_busy");
+        Self { status, kind: "rate_limit_error", code, text: text.into(), param: None, retry_after_s: None }
+    }
+
     /// The same, about this member of the request.
     pub(crate) fn about(self, param: Option<&str>) -> Self {
         Self { param: param.map(str::to_owned), ..self }

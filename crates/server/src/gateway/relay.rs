@@ -70,6 +70,7 @@ impl<B: Billing> Call<B> {
         let (parts, mut body) = answer.into_parts();
         let is_stream = self.request.stream() && is_event_stream(&parts.headers);
         let mut head = upstream::answer_head(&parts);
+        self.trail.mark(head.headers_mut());
         if !sent.left_out.is_empty()
             && let Ok(left_out) = HeaderValue::from_str(&sent.left_out.join(", "))
         {
@@ -91,6 +92,11 @@ impl<B: Billing> Call<B> {
             && end == End::Whole
         {
             end = self.cannot_follow(&cause);
+        }
+        match (end, &self.trail.target) {
+            (End::Whole, Some(target)) => target.health.ended_well(),
+            (End::Broken, _) => self.blame_for_break(),
+            _ => {}
         }
         if let Some(held) = sent.held {
             let (usage, source) = match answer.usage() {

@@ -10,6 +10,7 @@ use creel_llm::error::ErrorBody;
 use http::StatusCode;
 use serde::Deserialize;
 
+use super::fault::Fault;
 use super::ports::UpstreamKey;
 use super::refusal::{self, Denial};
 
@@ -61,18 +62,32 @@ const UNPAID_CODES: &[&str] = &["insufficient_quota", "Arrearage", "billing_not_
 /// How messages begin that say so without a code: Anthropic's.
 const UNPAID_MESSAGES: &[&str] = &["Your credit balance is too low"];
 
-/// Judges an answer whose status is not a success, for a client of `dialect`.
-pub(crate) fn judge(dialect: Dialect, status: StatusCode, body: &[u8], key: Option<&UpstreamKey>) -> Verdict {
-    let reported = read(body);
-    let code = match &reported.code {
+fn code_of(reported: &Reported) -> Option<String> {
+    match &reported.code {
         Some(serde_json::Value::String(text)) => Some(text.clone()),
         Some(serde_json::Value::Null) | None => None,
         Some(other) => Some(other.to_string()),
-    };
+    }
+}
+
+/// What an answer that is no success says of its target.
+pub(crate) fn fault(status: StatusCode, body: &[u8]) -> Fault {
+    let reported = read(body);
+    if is_unpaid(&reported) { Fault::Key } else { Fault::of(status) }
+}
+
+fn is_unpaid(reported: &Reported) -> bool {
     let message = reported.message.as_deref().unwrap_or_default();
-    let unpaid = code.as_deref().is_some_and(|code| UNPAID_CODES.contains(&code))
-        || UNPAID_MESSAGES.iter().any(|unpaid| message.starts_with(unpaid));
-    if matches!(status.as_u16(), 401..=403) || unpaid {
+    code_of(reported).is_some_and(|code| UNPAID_CODES.contains(&code.as_str()))
+        || UNPAID_MESSAGES.iter().any(|unpaid| message.starts_with(unpaid))
+}
+
+/// Judges an answer whose status is not a success, for a client of `dialect`.
+pub(crate) fn judge(dialect: Dialect, status: StatusCode, body: &[u8], key: Option<&UpstreamKey>) -> Verdict {
+    let reported = read(body);
+    let code = code_of(&reported);
+    let message = reported.message.as_deref().unwrap_or_default();
+    if Fault::of(status) == Fault::Key || is_unpaid(&reported) {
         return Verdict::Deny(Denial::UpstreamCredentials);
     }
     // A redirect, or any other status that is no error, is none that a client could act on.

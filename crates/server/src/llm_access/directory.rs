@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use creel_control::call_limit::{CallLimitError, CallLimits};
 use creel_control::ledger::{Credits, LedgerError, PriceList};
-use creel_control::model::{self, KeyHolder, ModelError, Models, ProviderType, SealedKey};
+use creel_control::model::{
+    DirectoryProvider, DirectoryTarget, KeyHolder, ModelError, Models, ProviderApi, ProviderType, SealedKey,
+};
 use creel_control::store::{Store, Topic};
 use creel_control::tasks::Tasks;
 use creel_wire::id::ModelGroupId;
 
 use crate::gateway::ports::{
-    AgentAccess, Directory, Group, KeyHash, KeyKind, Model, Provider, Snapshot, Upstream, UpstreamKey,
+    AgentAccess, Directory, Group, KeyHash, KeyKind, Model, Provider, Snapshot, Target, Upstream, UpstreamKey,
 };
 
 /// How soon after a failure the directory is read again.
@@ -44,8 +46,9 @@ pub(crate) fn keep_directory(
     let mut prices_changed = store.topics().subscribe(Topic::Ledger);
     let cancel = tasks.cancelled();
     tasks.spawn("gateway-directory", async move {
+        let mut targets = Targets::default();
         loop {
-            let pause = match read(&models, &credits, &limits).await {
+            let pause = match read(&models, &credits, &limits, &mut targets).await {
                 Ok(snapshot) => {
                     directory.replace(snapshot);
                     REFRESH_EVERY
@@ -65,13 +68,20 @@ pub(crate) fn keep_directory(
     });
 }
 
-async fn read(models: &Models, credits: &Credits, limits: &CallLimits) -> Result<Snapshot, DirectoryError> {
+async fn read(
+    models: &Models,
+    credits: &Credits,
+    limits: &CallLimits,
+    targets: &mut Targets,
+) -> Result<Snapshot, DirectoryError> {
     let found = models.directory().await?;
     let prices = credits.price_list().await?;
     let limits = limits.in_force().await?;
     let mut groups: HashMap<ModelGroupId, Arc<Group>> = HashMap::new();
+    targets.begin();
     for group in found.groups {
-        let providers = group.providers.into_iter().filter_map(|provider| route(models, &prices, provider));
+        let providers =
+            group.providers.into_iter().filter_map(|provider| route(models, &prices, targets, provider));
         groups.insert(group.id, Arc::new(Group::new(providers.map(Arc::new).collect())));
     }
     let mut by_key = HashMap::with_capacity(found.keys.len());
@@ -92,17 +102,67 @@ async fn read(models: &Models, credits: &Credits, limits: &CallLimits) -> Result
     Ok(Snapshot { by_key })
 }
 
-/// A provider with its upstream; one whose address cannot be called is left out and logged, for the others still work.
-fn route(models: &Models, prices: &PriceList, found: model::DirectoryProvider) -> Option<Provider> {
-    let target = found.targets.first()?;
-    let key = target.key.clone().map(|sealed| opener(models.clone(), sealed));
-    let upstream = match Upstream::new(found.api, &target.base_url, key) {
-        Ok(upstream) => upstream,
-        Err(error) => {
-            tracing::warn!(provider.id = %found.id, error = %error, "provider {} cannot be called", found.id);
-            return None;
+/// The targets of the snapshot in force: those that a new one has too go on knowing how they have fared, and all
+/// copies of one of the operator's providers share them.
+#[derive(Debug, Default)]
+struct Targets {
+    before: HashMap<TargetKey, Arc<Target>>,
+    now: HashMap<TargetKey, Arc<Target>>,
+}
+
+/// Whose target it is, its dialect, and the target, its weight left out.
+type TargetKey = (String, ProviderApi, DirectoryTarget);
+
+impl Targets {
+    /// What the new snapshot does not ask for is forgotten at the next.
+    fn begin(&mut self) {
+        self.before = std::mem::take(&mut self.now);
+    }
+
+    fn get(
+        &mut self,
+        models: &Models,
+        found: &DirectoryProvider,
+        target: &DirectoryTarget,
+    ) -> Option<Arc<Target>> {
+        let (owner, name) = match &found.system_provider_name {
+            Some(system) => (system.clone(), system),
+            None => (found.id.to_string(), &found.name),
+        };
+        let key = (owner, found.api, DirectoryTarget { weight: 0, ..target.clone() });
+        if let Some(known) = self.now.get(&key).or_else(|| self.before.get(&key)) {
+            let known = known.clone();
+            self.now.insert(key, known.clone());
+            return Some(known);
         }
-    };
+        let sealed = target.key.clone().map(|sealed| opener(models.clone(), sealed));
+        match Target::new(name, found.api, &target.key_name, target.number, &target.base_url, sealed) {
+            Ok(target) => {
+                let target = Arc::new(target);
+                self.now.insert(key, target.clone());
+                Some(target)
+            }
+            Err(error) => {
+                tracing::warn!(provider.id = %found.id, error = %error, "provider {} cannot be called", found.id);
+                None
+            }
+        }
+    }
+}
+
+/// A provider with its upstream. An address that cannot be called is left out and logged, for others still work.
+fn route(
+    models: &Models,
+    prices: &PriceList,
+    targets: &mut Targets,
+    found: DirectoryProvider,
+) -> Option<Provider> {
+    let callable = |target: &DirectoryTarget| Some((targets.get(models, &found, target)?, target.weight));
+    let callable: Vec<_> = found.targets.iter().filter_map(callable).collect();
+    if callable.is_empty() && !found.targets.is_empty() {
+        return None;
+    }
+    let upstream = Upstream::new(found.api, callable);
     let card = |code: &str| match &found.system_provider_name {
         Some(system) => prices.system(system, code),
         None => prices.own(&found.account_id, &found.id, code),

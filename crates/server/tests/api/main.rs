@@ -35,6 +35,7 @@ mod requests;
 mod resource_group;
 mod resource_models;
 mod retention;
+mod system_provider;
 mod tag;
 mod temporary;
 mod throttling;

@@ -1,6 +1,6 @@
-//! Where providers answer: in which dialects, at which addresses, and with which key.
+//! Where providers answer: in which dialects, at which addresses, and with which keys.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use creel_control::model::ProviderApi;
 use creel_llm::dialect::Dialect;
@@ -8,6 +8,9 @@ use creel_llm::request::OutputField;
 use creel_wire::secret::Secret;
 use http::Uri;
 use http::header::{self, HeaderName, HeaderValue};
+
+use crate::gateway::health::Health;
+use crate::gateway::routing::TARGETS_MAX;
 
 /// Anthropic's header for a key, of clients and to upstreams.
 pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -22,15 +25,10 @@ fn spoken(api: ProviderApi) -> &'static [Dialect] {
 }
 
 /// How a request gets its answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// From the upstream.
-    Sent {
-        /// In which the upstream is asked.
-        dialect: Dialect,
-        /// Where.
-        uri: Uri,
-    },
+    /// From the upstream, which is asked in this dialect.
+    Sent(Dialect),
     /// From here: a count of tokens for an upstream that cannot count.
     Counted,
 }
@@ -45,55 +43,116 @@ pub struct BadBaseUrl;
 #[error("the upstream's key cannot be had")]
 pub struct NoKey;
 
-/// A provider's addresses and its key.
+/// An address of a provider with one of its keys. It is kept as long as neither changes, for it knows how it has fared.
 #[derive(Debug)]
-pub struct Upstream {
+pub struct Target {
+    /// As clients are told it: `provider/key@2`, without what there is only one of.
+    pub(crate) name: HeaderValue,
+    /// Tells keys of one provider apart; empty where there is one or none.
+    pub(crate) key_name: String,
+    /// Tells addresses of one provider apart.
+    pub(crate) base_url: String,
     places: Vec<(Dialect, Uri)>,
-    /// The member that sets an output limit where a chat completion has none.
-    pub output_field: OutputField,
     /// The real key; `None` for an upstream that wants none.
-    pub key: Option<UpstreamKey>,
+    pub(crate) key: Option<UpstreamKey>,
+    pub(crate) health: Health,
 }
 
-impl Upstream {
+impl Target {
     /// From the provider's configuration. Base URLs are written as for its dialect's SDKs, such as `https://host/v1`
     /// for OpenAI's and `https://host` for Anthropic's, which may have the `/v1` too; a slash at the end is no matter.
-    pub fn new(api: ProviderApi, base_url: &str, key: Option<UpstreamKey>) -> Result<Self, BadBaseUrl> {
+    /// `number` is that of the address, where the provider has several.
+    pub fn new(
+        provider: &str,
+        api: ProviderApi,
+        key_name: &str,
+        number: Option<usize>,
+        base_url: &str,
+        key: Option<UpstreamKey>,
+    ) -> Result<Self, BadBaseUrl> {
         let base = base_url.trim_end_matches('/');
         let is_anthropic = api == ProviderApi::AnthropicMessages;
         let version = if is_anthropic && !base.ends_with("/v1") { "/v1" } else { "" };
         let mut places = Vec::new();
-        let mut modern = false;
         for dialect in spoken(api) {
             let uri: Uri = format!("{base}{version}{}", dialect.path()).parse().map_err(|_| BadBaseUrl)?;
-            if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.query().is_some() {
+            if !matches!(uri.scheme_str(), Some("http" | "https"))
+                || uri.query().is_some()
+                || uri.host().is_none()
+            {
                 return Err(BadBaseUrl);
             }
-            let host = uri.host().ok_or(BadBaseUrl)?;
-            // Only OpenAI itself refuses the older name, and only for its newer models.
-            modern = host == "api.openai.com" || host.ends_with(".openai.azure.com");
             places.push((*dialect, uri));
         }
-        let output_field = if modern { OutputField::MaxCompletionTokens } else { OutputField::MaxTokens };
+        let mut name = provider.to_owned();
+        if !key_name.is_empty() {
+            name = format!("{name}/{key_name}");
+        }
+        if let Some(number) = number {
+            name = format!("{name}@{number}");
+        }
         let scheme = if is_anthropic { Scheme::ApiKey } else { Scheme::Bearer };
-        Ok(Self { places, output_field, key: key.map(|key| UpstreamKey { scheme, ..key }) })
+        Ok(Self {
+            // The operator's providers may have any name in the configuration.
+            name: HeaderValue::from_str(&name).unwrap_or(HeaderValue::from_static("unnamed")),
+            key_name: key_name.to_owned(),
+            base_url: base.to_owned(),
+            places,
+            key: key.map(|key| UpstreamKey { scheme, ..key }),
+            health: Health::default(),
+        })
     }
 
-    /// How a request in `client` gets its answer; `None` where it cannot.
-    pub fn way(&self, client: Dialect) -> Option<Way> {
-        let same = self.places.iter().find(|(dialect, _)| *dialect == client);
-        let place = same.or_else(|| self.places.iter().find(|(dialect, _)| client.converts_to(*dialect)));
-        match place {
-            Some((dialect, uri)) => Some(Way::Sent { dialect: *dialect, uri: uri.clone() }),
-            // Counted is what could be asked.
-            None if client == Dialect::CountTokens => self.way(Dialect::Messages).map(|_| Way::Counted),
-            None => None,
-        }
+    /// Where it is asked in this dialect.
+    pub(crate) fn uri(&self, dialect: Dialect) -> Option<&Uri> {
+        self.places.iter().find(|(spoken, _)| *spoken == dialect).map(|(_, uri)| uri)
     }
 
     /// The header with the key; `Ok(None)` for an upstream that wants none.
     pub(crate) fn credentials(&self) -> Result<Option<(HeaderName, HeaderValue)>, NoKey> {
         self.key.as_ref().map(|key| Ok((key.scheme.name(), key.header().ok_or(NoKey)?))).transpose()
+    }
+
+    /// Only OpenAI itself refuses the older name of the output limit, and only for its newer models.
+    fn is_modern(&self) -> bool {
+        let host = self.places.first().and_then(|(_, uri)| uri.host()).unwrap_or_default();
+        host == "api.openai.com" || host.ends_with(".openai.azure.com")
+    }
+}
+
+/// Where a provider's calls may go.
+#[derive(Debug)]
+pub struct Upstream {
+    api: ProviderApi,
+    targets: Vec<(Arc<Target>, u32)>,
+    /// The member that sets an output limit where a chat completion has none.
+    pub output_field: OutputField,
+}
+
+impl Upstream {
+    /// Targets with their share of the calls, relative to each other; those above 64 are left out.
+    pub fn new(api: ProviderApi, mut targets: Vec<(Arc<Target>, u32)>) -> Self {
+        targets.truncate(TARGETS_MAX);
+        let modern = targets.iter().any(|(target, _)| target.is_modern());
+        let output_field = if modern { OutputField::MaxCompletionTokens } else { OutputField::MaxTokens };
+        Self { api, targets, output_field }
+    }
+
+    pub(crate) fn targets(&self) -> &[(Arc<Target>, u32)] {
+        &self.targets
+    }
+
+    /// How a request in `client` gets its answer; `None` where it cannot.
+    pub fn way(&self, client: Dialect) -> Option<Way> {
+        let spoken = spoken(self.api);
+        let same = spoken.iter().find(|dialect| **dialect == client);
+        let dialect = same.or_else(|| spoken.iter().find(|dialect| client.converts_to(**dialect)));
+        match dialect {
+            Some(dialect) => Some(Way::Sent(*dialect)),
+            // Counted is what could be asked.
+            None if client == Dialect::CountTokens => self.way(Dialect::Messages).map(|_| Way::Counted),
+            None => None,
+        }
     }
 }
 
@@ -196,17 +255,45 @@ mod tests {
             (AnthropicMessages, "https://h", Dialect::Embeddings, None),
             (AnthropicMessages, "https://h", Dialect::Responses, None),
         ] {
-            let upstream = Upstream::new(api, base, None).expect("an address");
-            let uri = upstream.way(asked).map(|way| match way {
-                Way::Sent { uri, .. } => uri.to_string(),
-                Way::Counted => "counted".to_owned(),
-            });
+            let target = Target::new("p", api, "", None, base, None).expect("an address");
+            let target = Arc::new(target);
+            let uri = match Upstream::new(api, vec![(target.clone(), 1)]).way(asked) {
+                Some(Way::Sent(dialect)) => target.uri(dialect).map(Uri::to_string),
+                Some(Way::Counted) => Some("counted".to_owned()),
+                None => None,
+            };
             assert_eq!(uri.as_deref(), expect, "{api:?} {base} {asked:?}");
         }
-        let upstream = Upstream::new(OpenAiCompletions, "https://h/v1", None).expect("an address");
+        let upstream = Upstream::new(OpenAiCompletions, Vec::new());
         assert_eq!(upstream.way(Dialect::CountTokens), Some(Way::Counted));
         for base in ["ftp://h/v1", "h/v1", "https://h/v1?key=1", ""] {
-            assert!(Upstream::new(OpenAiCompletions, base, None).is_err(), "{base}");
+            assert!(Target::new("p", OpenAiCompletions, "", None, base, None).is_err(), "{base}");
+        }
+    }
+
+    #[test]
+    fn a_target_is_named_by_what_there_are_several_of() {
+        for (key_name, number, expect) in
+            [("", None, "p"), ("k", None, "p/k"), ("", Some(2), "p@2"), ("k", Some(1), "p/k@1")]
+        {
+            let api = ProviderApi::OpenAiCompletions;
+            let target = Target::new("p", api, key_name, number, "https://h", None).expect("an address");
+            assert_eq!(target.name, expect);
+        }
+    }
+
+    #[test]
+    fn only_openai_gets_the_newer_name_of_the_output_limit() {
+        for (base_urls, expect) in [
+            (&["https://h/v1"][..], OutputField::MaxTokens),
+            (&["https://api.openai.com/v1"], OutputField::MaxCompletionTokens),
+            (&["https://h/v1", "https://x.openai.azure.com/openai/v1"], OutputField::MaxCompletionTokens),
+        ] {
+            let api = ProviderApi::OpenAiCompletions;
+            let target =
+                |url: &&str| Arc::new(Target::new("p", api, "", None, url, None).expect("an address"));
+            let upstream = Upstream::new(api, base_urls.iter().map(|url| (target(url), 1)).collect());
+            assert_eq!(upstream.output_field, expect, "{base_urls:?}");
         }
     }
 
@@ -217,15 +304,15 @@ mod tests {
             (ProviderApi::AnthropicMessages, "x-api-key", "k"),
         ] {
             let key = UpstreamKey::clear(Secret::new("k".into()));
-            let upstream = Upstream::new(api, "https://h", Some(key)).expect("an address");
-            let (found, header) = upstream.credentials().expect("a key").expect("a key");
+            let target = Target::new("p", api, "", None, "https://h", Some(key)).expect("an address");
+            let (found, header) = target.credentials().expect("a key").expect("a key");
             assert_eq!((found.as_str(), header.to_str().ok()), (name, Some(value)));
             assert!(header.is_sensitive());
-            assert_eq!(upstream.key.and_then(|key| key.with_clear(str::to_owned)).as_deref(), Some("k"));
+            assert_eq!(target.key.and_then(|key| key.with_clear(str::to_owned)).as_deref(), Some("k"));
         }
         let unfit = UpstreamKey::clear(Secret::new("a\nb".into()));
-        let upstream =
-            Upstream::new(ProviderApi::OpenAiResponses, "https://h", Some(unfit)).expect("an address");
-        assert_eq!(upstream.credentials(), Err(NoKey));
+        let api = ProviderApi::OpenAiResponses;
+        let target = Target::new("p", api, "", None, "https://h", Some(unfit)).expect("an address");
+        assert_eq!(target.credentials(), Err(NoKey));
     }
 }

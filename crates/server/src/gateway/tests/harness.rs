@@ -233,10 +233,25 @@ pub(super) struct House {
     pub(super) billing: FakeBilling,
     pub(super) gateway: Arc<Gateway<FakeBilling>>,
     pub(super) address: SocketAddr,
+    pub(super) clock: Arc<FixedClock>,
+}
+
+/// A target with [`REAL_KEY`].
+pub(super) fn target(provider: &str, api: ProviderApi, key_name: &str, base_url: &str) -> Arc<Target> {
+    let key = UpstreamKey::clear(Secret::new(REAL_KEY.into()));
+    Arc::new(Target::new(provider, api, key_name, None, base_url, Some(key)).expect("an address"))
 }
 
 fn provider(name: &str, api: ProviderApi, base_url: &str, codes: &[&str]) -> Arc<Provider> {
-    let key = UpstreamKey::clear(Secret::new(REAL_KEY.into()));
+    provider_at(name, api, vec![(target(name, api, "", base_url), 1)], codes)
+}
+
+pub(super) fn provider_at(
+    name: &str,
+    api: ProviderApi,
+    targets: Vec<(Arc<Target>, u32)>,
+    codes: &[&str],
+) -> Arc<Provider> {
     let model = |code: &&str| Model {
         code: Arc::from(*code),
         name: code.to_uppercase().into(),
@@ -247,7 +262,7 @@ fn provider(name: &str, api: ProviderApi, base_url: &str, codes: &[&str]) -> Arc
     Arc::new(Provider {
         id: ProviderId::parse(&format!("mpt-{name}")).expect("an id"),
         name: name.into(),
-        upstream: Upstream::new(api, base_url, Some(key)).expect("an address"),
+        upstream: Upstream::new(api, targets),
         billed: true,
         models: codes.iter().map(model).map(Arc::new).collect(),
     })
@@ -265,8 +280,9 @@ pub(super) fn group(base_url: &str) -> Group {
     ])
 }
 
-fn snapshot(base_url: &str) -> Snapshot {
-    let group = Arc::new(group(base_url));
+/// Keys that open a group.
+pub(super) fn snapshot(group: Group) -> Snapshot {
+    let group = Arc::new(group);
     let access = |key_kind, bound: bool| {
         Arc::new(AgentAccess {
             account: AccountId::parse("1000000000000001").expect("an id"),
@@ -303,7 +319,7 @@ impl House {
         limits: Limits,
     ) -> Self {
         let directory = Directory::new();
-        directory.replace(snapshot(base_url));
+        directory.replace(snapshot(group(base_url)));
         Self::of(tasks, upstream, directory, billing, limits).await
     }
 
@@ -317,7 +333,7 @@ impl House {
         let directory = Arc::new(directory);
         let clock = Arc::new(FixedClock::at(jiff::Timestamp::from_second(1_790_000_000).expect("a time")));
         let gateway =
-            Gateway::new(directory, billing.clone(), tasks.clone(), clock, limits).expect("a client");
+            Gateway::new(directory, billing.clone(), tasks.clone(), clock.clone(), limits).expect("a client");
         let gateway = Arc::new(gateway);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
@@ -338,7 +354,7 @@ impl House {
                 });
             }
         });
-        Self { tasks, upstream, billing, gateway, address }
+        Self { tasks, upstream, billing, gateway, address, clock }
     }
 
     /// Sends a request on a connection of its own.

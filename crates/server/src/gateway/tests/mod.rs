@@ -1,5 +1,6 @@
 mod dialects;
 mod harness;
+mod routing;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -296,18 +297,16 @@ async fn before_the_first_snapshot_clients_are_told_to_come_again() {
 
 #[tokio::test]
 async fn upstream_errors_pass_in_openais_shape_and_cost_nothing() {
-    for status in [400, 404, 429, 500, 503] {
-        let house =
-            House::open(answer(status, r#"{"error":{"message":"no: sk-canary-7d1f0c4e9b","code":"x"}}"#))
-                .await;
-        for key in [AGENT_KEY, PERSON_KEY] {
-            let response = house.chat(key, PLAIN).await;
-            assert_eq!(response.headers()["retry-after"], "7");
-            let (got, body) = text(response).await;
-            let error: Value = serde_json::from_str(&body).expect("json");
-            assert_eq!((got, error["error"]["message"].as_str()), (status, Some("no: [redacted]")));
-        }
-        assert_eq!(house.billing.after(4).await[3], Booked::Released);
+    for (status, key) in [400, 404, 429, 500, 503].into_iter().flat_map(|s| [(s, AGENT_KEY), (s, PERSON_KEY)])
+    {
+        let body = r#"{"error":{"message":"no: sk-canary-7d1f0c4e9b","code":"x"}}"#;
+        let house = House::open(answer(status, body)).await;
+        let response = house.chat(key, PLAIN).await;
+        assert_eq!(response.headers()["retry-after"], "7");
+        let (got, body) = text(response).await;
+        let error: Value = serde_json::from_str(&body).expect("json");
+        assert_eq!((got, error["error"]["message"].as_str()), (status, Some("no: [redacted]")));
+        assert_eq!(house.billing.after(2).await[1], Booked::Released);
     }
 }
 

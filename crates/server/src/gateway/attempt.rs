@@ -1,0 +1,316 @@
+//! The tries of a call: until an upstream begins its answer, or nothing is left to try.
+//!
+//! Only an answer with a status of success is one. Before it, nothing has reached the client and nothing is billed,
+//! so another target can be asked; after it, nothing is tried again. The reservation is held over all tries. A call that
+//! policy, price or quota refuse comes nowhere near here, so that no target is ever blamed for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::response::Parts;
+use http::{Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tracing::{debug, error};
+
+use super::call::{Call, chain};
+use super::deadline::Deadline;
+use super::driven::Reply;
+use super::fault::{Fault, retry_after};
+use super::health::{BUSY_MS, Entry, KEY_REFUSED_MS, Out};
+use super::ports::{Billing, Target};
+use super::refusal::{Denial, Problem};
+use super::routing::{Chosen, Pick, Tried};
+use super::upstream::{self, Outgoing};
+use super::upstream_error::{self, Verdict};
+
+/// Tries of one call.
+const TRIES_MAX: u32 = 3;
+/// How long after the first try another may begin.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+/// How long the same target is left alone before it is tried a second time; then twice as long.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// Most bytes of an upstream's error that are read.
+const ERROR_BYTES_MAX: usize = 64 << 10;
+/// How long they may take.
+const ERROR_MAX: Duration = Duration::from_secs(20);
+
+/// Which target answered: the provider's name, its key's, and the number of its address where it has several.
+const UPSTREAM_HEADER: HeaderName = HeaderName::from_static("x-creel-upstream");
+/// How many tries the call took.
+const TRIES_HEADER: HeaderName = HeaderName::from_static("x-creel-tries");
+/// Microseconds from the request's last byte to the head of the answer in which no upstream was waited for.
+const OVERHEAD_HEADER: HeaderName = HeaderName::from_static("x-creel-overhead-us");
+
+/// What a call has gone through.
+#[derive(Debug)]
+pub(super) struct Trail {
+    pub(super) tries: u32,
+    /// Of the last try.
+    pub(super) target: Option<Arc<Target>>,
+    begun: Instant,
+    /// For upstreams, in all.
+    waited: Duration,
+}
+
+impl Trail {
+    /// Of a call whose request has just come in.
+    pub(super) fn begin() -> Self {
+        Self { tries: 0, target: None, begun: Instant::now(), waited: Duration::ZERO }
+    }
+
+    /// Tells a client which upstream was asked, if one was.
+    pub(super) fn mark(&self, headers: &mut HeaderMap) {
+        let Some(target) = &self.target else { return };
+        let overhead = self.begun.elapsed().saturating_sub(self.waited);
+        let overhead_us = u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX);
+        headers.insert(UPSTREAM_HEADER, target.name.clone());
+        headers.insert(TRIES_HEADER, HeaderValue::from(self.tries));
+        headers.insert(OVERHEAD_HEADER, HeaderValue::from(overhead_us));
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The last target tried answered with an error.
+    Answered { head: Box<Parts>, body: Vec<u8>, fault: Fault },
+    /// It could not be reached, or broke off before an answer.
+    Unreachable,
+    /// It did not begin an answer in time.
+    Silent,
+    /// No key could be had.
+    Credentials,
+    /// No target takes calls now.
+    Out(Out),
+}
+
+impl Failure {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Answered { fault, .. } => *fault,
+            Self::Unreachable | Self::Out(_) => Fault::Unreachable,
+            Self::Silent => Fault::Silent,
+            Self::Credentials => Fault::Key,
+        }
+    }
+}
+
+impl<B: Billing> Call<B> {
+    /// Why no target can be asked now, told to the client; false if one can.
+    pub(super) async fn refuse_where_all_are_out(&self, reply: &Reply) -> bool {
+        let now_ms = self.gateway.clock.now_ms();
+        let failure = match self.route.provider.upstream.out(&self.route.model.code, now_ms) {
+            None | Some(Pick::To(_)) => return false,
+            Some(Pick::Out(out)) => Failure::Out(out),
+            Some(Pick::Nowhere) => Failure::Credentials,
+        };
+        self.tell_failure(failure, reply).await;
+        true
+    }
+
+    /// Sends the request to one target after the other until one begins an answer. `deadline` is that of its first byte.
+    pub(super) async fn attempt(
+        &mut self,
+        headers: &HeaderMap,
+        body: &Bytes,
+        reply: &Reply,
+        deadline: &mut Deadline,
+    ) -> Result<Response<Incoming>, Failure> {
+        let (provider, model) = (self.route.provider.clone(), self.route.model.clone());
+        let (first_try, mut tried) = (Instant::now(), Tried::default());
+        let mut failure: Option<Failure> = None;
+        loop {
+            // Nobody waits for another try after the client has gone.
+            let is_spent =
+                self.trail.tries >= TRIES_MAX || first_try.elapsed() > RETRY_MAX || reply.is_gone();
+            if let Some(failure) = failure.take_if(|_| is_spent) {
+                return Err(failure);
+            }
+            let turn = self.gateway.turn(&provider.upstream);
+            let chosen = match provider.upstream.pick(&model.code, self.gateway.clock.now_ms(), &tried, turn)
+            {
+                Pick::To(chosen) => chosen,
+                Pick::Out(out) => return Err(failure.unwrap_or(Failure::Out(out))),
+                Pick::Nowhere => return Err(failure.unwrap_or(Failure::Credentials)),
+            };
+            if chosen.again {
+                let doubled = 1 << self.trail.tries.saturating_sub(1);
+                tokio::time::sleep(AGAIN_AFTER * doubled).await;
+            }
+            let failed = match self.try_once(&chosen, headers, body, deadline).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            let fault = failed.fault();
+            self.blame(&chosen, &failed);
+            if !fault.rule().elsewhere {
+                return Err(failed);
+            }
+            tried.note(chosen.place, fault);
+            failure = Some(failed);
+        }
+    }
+
+    async fn try_once(
+        &mut self,
+        chosen: &Chosen<'_>,
+        headers: &HeaderMap,
+        body: &Bytes,
+        deadline: &mut Deadline,
+    ) -> Result<Response<Incoming>, Failure> {
+        let target = chosen.target;
+        self.trail.tries += 1;
+        self.trail.target = Some(target.clone());
+        let (Ok(credentials), Some(uri)) = (target.credentials(), target.uri(self.upstream)) else {
+            error!(
+                provider.id = %self.route.provider.id, upstream.name = ?target.name,
+                "the key of provider {} cannot be unsealed", self.route.provider.id
+            );
+            return Err(Failure::Credentials);
+        };
+        let request = upstream::request(Outgoing {
+            uri: uri.clone(),
+            headers,
+            client: self.request.dialect(),
+            upstream: self.upstream,
+            credentials,
+            body: body.clone(),
+        });
+        let limits = &self.gateway.limits;
+        deadline.set(limits.first_byte_max, limits.call_max);
+        let sent = Instant::now();
+        let outcome = deadline.guard(self.gateway.upstream.send(request)).await;
+        let outcome = match outcome {
+            Ok(Ok(answer)) if answer.status().is_success() => {
+                target.health.answered();
+                Ok(answer)
+            }
+            Ok(Ok(answer)) => Err(answered_with_error(answer).await),
+            Ok(Err(cause)) => {
+                self.warn("could not be reached", &chain(&cause));
+                Err(Failure::Unreachable)
+            }
+            Err(_) => {
+                self.warn("did not begin to answer in time", "");
+                Err(Failure::Silent)
+            }
+        };
+        self.trail.waited += sent.elapsed();
+        outcome
+    }
+
+    /// What a failed try says of its target.
+    fn blame(&self, chosen: &Chosen<'_>, failed: &Failure) {
+        let (now, health) = (self.gateway.clock.now(), &chosen.target.health);
+        let now_ms = now.as_millisecond();
+        let fault = failed.fault();
+        if fault.rule().trips {
+            health.failed(chosen.entry, now_ms);
+        } else {
+            health.ended_well();
+        }
+        let rest = match failed {
+            Failure::Answered { head, .. } => retry_after(&head.headers, now),
+            _ => None,
+        };
+        match (fault, rest) {
+            (Fault::Key, _) => health.avoid(KEY_REFUSED_MS, now_ms),
+            (Fault::Busy | Fault::Failing, Some(rest)) => {
+                let rest_ms = i64::try_from(rest.as_millis()).unwrap_or(i64::MAX);
+                health.rest(&self.route.model.code, rest_ms, now_ms);
+            }
+            (Fault::Busy, None) => health.avoid(BUSY_MS, now_ms),
+            _ => {}
+        }
+        if let Failure::Answered { head, .. } = failed {
+            debug!(
+                call.id = %self.id, provider.id = %self.route.provider.id, upstream.status = head.status.as_u16(),
+                upstream.name = ?chosen.target.name, tries = self.trail.tries,
+                "an upstream of {} answered call {} with status {}", self.route.provider.id, self.id, head.status
+            );
+        }
+    }
+
+    /// An answer broke off after it had begun.
+    pub(super) fn blame_for_break(&self) {
+        if let Some(target) = &self.trail.target {
+            target.health.failed(Entry::Free, self.gateway.clock.now_ms());
+        }
+    }
+
+    /// Tells the client that there is no answer.
+    pub(super) async fn tell_failure(&self, failure: Failure, reply: &Reply) {
+        match failure {
+            Failure::Answered { head, body, .. } => self.pass_error(&head, &body, reply).await,
+            Failure::Unreachable => {
+                let text = "The model provider cannot be reached.";
+                let problem = Problem::unavailable(StatusCode::BAD_GATEWAY, "upstream_unreachable", text);
+                self.tell(reply, &problem).await;
+            }
+            Failure::Silent => {
+                let text = "The model provider did not answer in time.";
+                let problem = Problem::unavailable(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", text);
+                self.tell(reply, &problem).await;
+            }
+            Failure::Credentials => self.deny(reply, Denial::UpstreamCredentials).await,
+            Failure::Out(out) => {
+                let problem = match out.rests {
+                    true => Problem::busy("The model provider takes no more calls for now. Try again later."),
+                    false => Problem::unavailable(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "upstream_unavailable",
+                        "The model provider fails and is left alone for a moment. Try again later.",
+                    ),
+                };
+                let mut response = problem.response(self.request.dialect());
+                let left_ms = out.until_ms.saturating_sub(self.gateway.clock.now_ms()).max(1);
+                // Rounded up: who comes at that time must not come too early.
+                let left_s = left_ms.saturating_add(999) / 1_000;
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(left_s));
+                self.send(reply, response).await;
+            }
+        }
+    }
+
+    async fn pass_error(&self, head: &Parts, body: &[u8], reply: &Reply) {
+        let key = self.trail.target.as_ref().and_then(|target| target.key.as_ref());
+        match upstream_error::judge(self.request.dialect(), head.status, body, key) {
+            Verdict::Deny(denial) => {
+                self.warn(
+                    "refused the operator's key or account",
+                    &format!("status {}", head.status.as_u16()),
+                );
+                self.deny(reply, denial).await;
+            }
+            Verdict::Pass(mut response) => {
+                let headers = upstream::answer_head(head);
+                for (name, value) in headers.headers() {
+                    if name != header::CONTENT_TYPE {
+                        response.headers_mut().insert(name.clone(), value.clone());
+                    }
+                }
+                self.send(reply, response).await;
+            }
+        }
+    }
+}
+
+/// Reads an error as far as it is of use.
+async fn answered_with_error(answer: Response<Incoming>) -> Failure {
+    let (head, mut body) = answer.into_parts();
+    let mut text = Vec::new();
+    let mut deadline = Deadline::new(ERROR_MAX, ERROR_MAX);
+    while let Ok(Some(Ok(frame))) = deadline.guard(body.frame()).await {
+        let Ok(chunk) = frame.into_data() else { continue };
+        text.extend_from_slice(&chunk);
+        if text.len() > ERROR_BYTES_MAX {
+            break;
+        }
+    }
+    let fault = upstream_error::fault(head.status, &text);
+    Failure::Answered { head: Box::new(head), body: text, fault }
+}
