@@ -138,6 +138,13 @@ codes! {
     POLICY_ATTACHED = "EntityAlreadyExists.User.Policy", 409;
     POLICY_NOT_ATTACHED = "EntityNotExist.User.Policy", 404;
     ATTACHMENTS_LIMIT = "LimitExceeded.User.Policy", 409;
+    SYSTEM_PROVIDER_NOT_FOUND = "EntityNotExist.SystemProvider", 404;
+    SYSTEM_KEY_NOT_FOUND = "EntityNotExist.SystemProvider.Key", 404;
+    SYSTEM_MODEL_NOT_FOUND = "EntityNotExist.SystemProvider.Model", 404;
+    SYSTEM_NAME_TAKEN = "EntityAlreadyExists.SystemProvider", 409;
+    /// Model groups would be left without it.
+    SYSTEM_PROVIDER_IN_USE = "DeleteConflict.SystemProvider", 409;
+    SYSTEM_PROVIDERS_LIMIT = "LimitExceeded.SystemProvider", 409;
     /// The agent is not running, so a message cannot reach it.
     AGENT_NOT_RUNNING = "Agent.NotRunning", 400;
 }

@@ -11,10 +11,10 @@ use creel_wire::id::{AccountId, ModelGroupId, ModelId, ProviderId, ResourceGroup
 use creel_wire::secret::Secret;
 
 use super::group::ModelGroup;
-use super::kinds::{KeyHolder, ProviderApi, ProviderType};
+use super::kinds::{KeyHolder, ProviderApi, ProviderType, RouteOrder};
 use super::llm::Model;
 use super::provider::{self, Provider};
-use super::{ModelError, Models};
+use super::{ModelError, Models, SystemProvider, SystemRoute};
 use crate::secrets::SecretsError;
 
 /// What `runtime_observed.applied_models` holds once a guest has confirmed this revision of this group.
@@ -88,6 +88,29 @@ pub struct DirectoryModel {
     pub context_window: Option<u64>,
     /// Tokens.
     pub max_output_tokens: Option<u64>,
+    /// What it stands for, where it is a smart model.
+    pub smart: Option<Arc<DirectorySmart>>,
+}
+
+/// What a smart model stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectorySmart {
+    pub order: RouteOrder,
+    /// In the operator's order; what was offered and is no more is not among them.
+    pub routes: Vec<DirectoryRoute>,
+}
+
+/// A model of a system provider that a smart model may stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryRoute {
+    pub provider_name: String,
+    pub api: ProviderApi,
+    pub targets: Arc<[DirectoryTarget]>,
+    pub model_code: String,
+    /// Tokens of the largest request that goes there, output included.
+    pub context_tokens_max: Option<u64>,
+    /// Tokens.
+    pub max_output_tokens: Option<u64>,
 }
 
 /// A provider that the gateway routes to.
@@ -147,6 +170,47 @@ pub struct DirectoryKey {
 pub struct Directory {
     pub groups: Vec<DirectoryGroup>,
     pub keys: Vec<DirectoryKey>,
+}
+
+/// What all copies of the operator's providers share.
+struct SystemDirectory<'a> {
+    providers: HashMap<&'a str, (ProviderApi, Arc<[DirectoryTarget]>)>,
+    /// By provider and code.
+    smart: HashMap<(&'a str, &'a str), Arc<DirectorySmart>>,
+}
+
+impl<'a> SystemDirectory<'a> {
+    fn of(system: &'a [SystemProvider]) -> Self {
+        let providers: HashMap<_, _> = system
+            .iter()
+            .map(|provider| (provider.name.as_str(), (provider.api, provider.targets())))
+            .collect();
+        let tokens = |tokens: Option<i64>| tokens.and_then(|tokens| u64::try_from(tokens).ok());
+        let route = |route: &SystemRoute| {
+            let found = system.iter().find(|provider| provider.name == route.provider_name)?;
+            let model =
+                found.models.iter().find(|model| model.code == route.model_code && model.smart.is_none())?;
+            let bounds = [tokens(route.context_tokens_max), tokens(model.context_window)];
+            let (api, targets) = providers.get(found.name.as_str())?;
+            Some(DirectoryRoute {
+                provider_name: found.name.clone(),
+                api: *api,
+                targets: targets.clone(),
+                model_code: model.code.clone(),
+                context_tokens_max: bounds.into_iter().flatten().min(),
+                max_output_tokens: tokens(model.max_output_tokens),
+            })
+        };
+        let mut smart = HashMap::new();
+        for (provider, model) in system.iter().flat_map(|p| p.models.iter().map(move |model| (p, model))) {
+            if let Some(stands) = &model.smart {
+                let routes = stands.routes.iter().filter_map(route).collect();
+                let stands = Arc::new(DirectorySmart { order: stands.order, routes });
+                smart.insert((provider.name.as_str(), model.code.as_str()), stands);
+            }
+        }
+        Self { providers, smart }
+    }
 }
 
 /// A provider row for the directory.
@@ -230,23 +294,23 @@ impl Models {
                 name: model.name,
                 context_window: traits.context_window,
                 max_output_tokens: traits.max_output_tokens,
+                smart: None,
             };
             models.entry(model.provider_id).or_default().push(entry);
         }
         let system = self.store.list_system_providers().await?;
-        let system: HashMap<String, (ProviderApi, Arc<[DirectoryTarget]>)> = system
-            .into_iter()
-            .map(|provider| {
-                let routed = (provider.api, provider.targets());
-                (provider.name, routed)
-            })
-            .collect();
+        let system = SystemDirectory::of(&system);
         let mut groups: Vec<DirectoryGroup> = Vec::new();
         for RoutedProvider { group_id, mut provider, base_url, api_key_sealed } in providers {
             provider.models = models.remove(&provider.id).unwrap_or_default();
             match &provider.system_provider_name {
-                Some(name) => match system.get(name) {
-                    Some((api, targets)) => (provider.api, provider.targets) = (*api, targets.clone()),
+                Some(name) => match system.providers.get(name.as_str()) {
+                    Some((api, targets)) => {
+                        (provider.api, provider.targets) = (*api, targets.clone());
+                        for model in &mut provider.models {
+                            model.smart = system.smart.get(&(name.as_str(), model.code.as_str())).cloned();
+                        }
+                    }
                     // It is gone, and what stood for it routes nothing.
                     None => continue,
                 },

@@ -174,6 +174,36 @@ impl FromStr for ProviderType {
     }
 }
 
+/// In which order the routes of a smart model are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RouteOrder {
+    /// As the operator declared them.
+    Declared,
+    /// The cheapest for the request first.
+    Price,
+}
+
+impl RouteOrder {
+    /// Every order's word.
+    pub const WORDS: &'static str = "declared, price";
+
+    /// The word in the API and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RouteOrder::Declared => "declared",
+            RouteOrder::Price => "price",
+        }
+    }
+}
+
+impl FromStr for RouteOrder {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        find(&[RouteOrder::Declared, RouteOrder::Price], Self::as_str, text, Self::WORDS)
+    }
+}
+
 /// The dialect a provider speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProviderApi {

@@ -6,6 +6,7 @@ use creel_wire::id::{AccountId, ModelGroupId, ModelId, ProviderId};
 use serde::{Deserialize, Serialize};
 
 use super::config::{ModelConfigText, ModelTraits};
+use super::kinds::RefScope;
 use super::system::SystemModel;
 use super::{CODE_BYTES_MAX, Field, MODELS_MAX, ModelError, Models, check_description, check_name};
 use crate::access::Actor;
@@ -88,6 +89,8 @@ pub struct ModelFilter {
     /// A part of the code, in any case.
     pub code: Option<String>,
     pub ids: Vec<String>,
+    /// Only smart models.
+    pub smart: bool,
 }
 
 /// A model as a list shows it.
@@ -99,6 +102,8 @@ pub struct ModelView {
     pub provider_name: String,
     /// Where its prices come from, for a provider of the operator's.
     pub system_provider_name: Option<String>,
+    /// Its group's.
+    pub ref_scope: RefScope,
 }
 
 fn wrong_item<T>(code: &str, problem: &str) -> Result<T, ModelError> {

@@ -29,22 +29,25 @@ use crate::secrets::{Sealer, SecretsError};
 use crate::store::{Store, StoreError};
 pub use binding::{BindOutcome, BoundRuntime};
 pub use effective::{
-    BoundBy, Directory, DirectoryGroup, DirectoryKey, DirectoryModel, DirectoryProvider, DirectoryTarget,
-    EffectiveModels, EffectiveProvider, SealedKey, applied_marker,
+    BoundBy, Directory, DirectoryGroup, DirectoryKey, DirectoryModel, DirectoryProvider, DirectoryRoute,
+    DirectorySmart, DirectoryTarget, EffectiveModels, EffectiveProvider, SealedKey, applied_marker,
 };
 pub(crate) use effective::{RoutedProvider, RuntimeModels};
 pub use endpoints::{EndpointApi, KnownEndpoint, KnownProvider, known_providers};
 pub use group::{GroupChange, GroupFilter, GroupView, ModelGroup, NewGroup};
 pub use kinds::{
-    AgentPlatform, GroupAgent, GroupSource, KeyHolder, ProviderApi, ProviderType, RefScope, UnknownWord,
+    AgentPlatform, GroupAgent, GroupSource, KeyHolder, ProviderApi, ProviderType, RefScope, RouteOrder,
+    UnknownWord,
 };
 pub use llm::{CreatedModels, Model, ModelFilter, ModelView, NewModel, NewModels, SkippedModel};
 pub use provider::{NewProvider, Provider, ProviderFilter, ProviderView};
 pub use provider_change::{ProviderChange, ProviderConfigChange};
 pub use resource_binding::{UnbindOutcome, UnboundResourceGroup};
-pub use system::{SystemEndpoint, SystemKey, SystemModel, SystemProvider, SystemProviderSeed};
+pub use system::{
+    SmartModel, SystemEndpoint, SystemKey, SystemModel, SystemProvider, SystemProviderSeed, SystemRoute,
+};
 pub use system_edit::{
-    NewSystemKey, SYSTEM_ENDPOINTS_MAX, SYSTEM_KEYS_MAX, SYSTEM_MODELS_MAX, SYSTEM_PROVIDERS_MAX,
+    NewSystemKey, ROUTES_MAX, SYSTEM_ENDPOINTS_MAX, SYSTEM_KEYS_MAX, SYSTEM_MODELS_MAX, SYSTEM_PROVIDERS_MAX,
     SystemKeyChange, SystemProviderChange, WEIGHT_MAX,
 };
 
@@ -79,6 +82,11 @@ pub enum Field {
     Models,
     Endpoints,
     Weight,
+    KeyName,
+    ApiKey,
+    BaseUrl,
+    Code,
+    Routes,
 }
 
 /// Why a model operation failed.
@@ -111,6 +119,8 @@ pub enum ModelError {
     SystemProviderInUse(String),
     #[error("the system provider has no key named {0}")]
     SystemKeyNotFound(String),
+    #[error("the system provider offers no model {0}")]
+    SystemModelNotFound(String),
     #[error("it is the last key in use of a system provider that model groups use")]
     LastSystemKey,
     #[error("a key is for an address that would go")]

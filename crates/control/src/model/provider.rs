@@ -88,6 +88,11 @@ pub(super) fn key_context(id: &ProviderId) -> String {
 }
 
 pub(super) fn check_provider_name(name: &str) -> Result<(), ModelError> {
+    check_word(name, Field::ProviderName)
+}
+
+/// A name that can stand in a path, in a header and on a command line.
+pub(super) fn check_word(name: &str, field: Field) -> Result<(), ModelError> {
     let first_ok = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let rest_ok = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
     if first_ok && rest_ok && name.len() <= PROVIDER_NAME_BYTES_MAX {
@@ -96,7 +101,7 @@ pub(super) fn check_provider_name(name: &str) -> Result<(), ModelError> {
     let problem = format!(
         "must be 1 to {PROVIDER_NAME_BYTES_MAX} letters, digits, '-', '_' or '.', the first a letter or digit"
     );
-    Err(ModelError::invalid(Field::ProviderName, problem))
+    Err(ModelError::invalid(field, problem))
 }
 
 /// The type of a new provider, after checking that its name fits.

@@ -10,7 +10,7 @@ use creel_wire::secret::Secret;
 
 use super::config::check_base_url;
 use super::effective::{DirectoryTarget, SealedKey};
-use super::kinds::ProviderApi;
+use super::kinds::{ProviderApi, RouteOrder};
 use super::{ModelError, Models};
 use crate::access::Actor;
 use crate::store::Topic;
@@ -75,6 +75,25 @@ pub struct SystemModel {
     pub context_window: Option<i64>,
     /// Tokens.
     pub max_output_tokens: Option<i64>,
+    /// What it stands for, where it is a smart model.
+    pub smart: Option<SmartModel>,
+}
+
+/// What a smart model stands for: models of the operator's providers, one of which each call goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmartModel {
+    pub order: RouteOrder,
+    /// At least one.
+    pub routes: Vec<SystemRoute>,
+}
+
+/// A model that a smart model may stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemRoute {
+    pub provider_name: String,
+    pub model_code: String,
+    /// Tokens of the largest request that goes there; `None` where the model's own context is the only bound.
+    pub context_tokens_max: Option<i64>,
 }
 
 /// A provider of the operator's, as the configuration has it.

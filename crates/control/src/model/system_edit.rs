@@ -5,22 +5,24 @@
 
 use creel_wire::secret::Secret;
 
-use super::config::{check_base_url, check_key, mask_key};
+use super::config::{ConfigError, check_base_url, check_key, mask_key};
 use super::kinds::ProviderApi;
-use super::provider::check_provider_name;
+use super::provider::{check_provider_name, check_word};
 use super::system::{SystemEndpoint, SystemKey, SystemModel, key_context};
 use super::{CODE_BYTES_MAX, Field, ModelError, Models, SystemProvider, check_name};
 use crate::access::Actor;
 use crate::store::{StoreError, Topic, Tx};
 
 /// System providers there may be.
-pub const SYSTEM_PROVIDERS_MAX: usize = 100;
+pub const SYSTEM_PROVIDERS_MAX: usize = 1_000;
 /// Addresses of one of them.
 pub const SYSTEM_ENDPOINTS_MAX: usize = 8;
 /// Keys of one of them, those that are not in use included.
 pub const SYSTEM_KEYS_MAX: i64 = 8;
 /// Models of one of them.
 pub const SYSTEM_MODELS_MAX: usize = 1_000;
+/// Routes of a smart model.
+pub const ROUTES_MAX: usize = 16;
 /// Largest weight of an address or a key.
 pub const WEIGHT_MAX: i64 = 1_000;
 
@@ -49,6 +51,11 @@ pub struct SystemKeyChange {
     pub enabled: Option<bool>,
 }
 
+/// What is wrong, with the field of this service.
+fn checked<T>(result: Result<T, ConfigError>, field: Field) -> Result<T, ModelError> {
+    result.map_err(|ConfigError(problem)| ModelError::invalid(field, problem))
+}
+
 fn check_weight(weight: i64) -> Result<(), ModelError> {
     if (1..=WEIGHT_MAX).contains(&weight) {
         return Ok(());
@@ -66,7 +73,7 @@ fn check_endpoints(endpoints: &mut [SystemEndpoint]) -> Result<(), ModelError> {
     let mut seen = std::collections::HashSet::new();
     for endpoint in endpoints {
         check_weight(endpoint.weight)?;
-        endpoint.base_url = check_base_url(&endpoint.base_url)?;
+        endpoint.base_url = checked(check_base_url(&endpoint.base_url), Field::Endpoints)?;
         if !seen.insert(endpoint.base_url.clone()) {
             return Err(ModelError::invalid(Field::Endpoints, "must not have the same address twice"));
         }
@@ -77,12 +84,21 @@ fn check_endpoints(endpoints: &mut [SystemEndpoint]) -> Result<(), ModelError> {
 fn check_model(model: &SystemModel) -> Result<(), ModelError> {
     let code_ok = !model.code.is_empty() && model.code.bytes().all(|byte| byte.is_ascii_graphic());
     if !code_ok || model.code.len() > CODE_BYTES_MAX {
-        let problem =
-            format!("must have a code of 1 to {CODE_BYTES_MAX} printable characters without spaces");
-        return Err(ModelError::invalid(Field::Models, problem));
+        let problem = format!("must be 1 to {CODE_BYTES_MAX} printable characters without spaces");
+        return Err(ModelError::invalid(Field::Code, problem));
     }
     check_name(&model.name)?;
-    if [model.context_window, model.max_output_tokens].into_iter().flatten().any(|tokens| tokens < 1) {
+    let routes = model.smart.iter().flat_map(|smart| &smart.routes);
+    if model.smart.as_ref().is_some_and(|smart| !(1..=ROUTES_MAX).contains(&smart.routes.len())) {
+        return Err(ModelError::invalid(Field::Routes, format!("must be 1 to {ROUTES_MAX} models")));
+    }
+    let bounds = routes.map(|route| route.context_tokens_max);
+    if [model.context_window, model.max_output_tokens]
+        .into_iter()
+        .chain(bounds)
+        .flatten()
+        .any(|tokens| tokens < 1)
+    {
         return Err(ModelError::invalid(Field::Models, "must have positive numbers of tokens, or none"));
     }
     Ok(())
@@ -158,13 +174,13 @@ impl Models {
         provider: String,
         new: NewSystemKey,
     ) -> Result<(), ModelError> {
-        check_provider_name(&new.name)?;
+        check_word(&new.name, Field::KeyName)?;
         check_weight(new.weight)?;
-        check_key(&new.key)?;
+        checked(check_key(&new.key), Field::ApiKey)?;
         let key = SystemKey {
             sealed: self.sealer.seal(&key_context(&provider), &new.key)?,
             name: new.name,
-            base_url: new.base_url.as_deref().map(check_base_url).transpose()?,
+            base_url: checked(new.base_url.as_deref().map(check_base_url).transpose(), Field::BaseUrl)?,
             weight: new.weight,
             enabled: true,
             created_at_ms: self.store.clock().now_ms(),
@@ -271,7 +287,7 @@ impl Edit {
             Self::AddKey(key) => match tx.insert_system_key(provider, &key).await {
                 Err(StoreError::Unique(_)) => Err(ModelError::SystemNameTaken(key.name)),
                 Err(StoreError::ForeignKey(_)) => {
-                    Err(ModelError::invalid(Field::Endpoints, "must have the address that the key is for"))
+                    Err(ModelError::invalid(Field::BaseUrl, "must be one of the provider's addresses"))
                 }
                 other => Ok(other?),
             },
@@ -287,12 +303,23 @@ impl Edit {
             },
             Self::PutModel(model) => {
                 tx.put_system_model(provider, &model).await?;
+                for route in model.smart.iter().flat_map(|smart| &smart.routes) {
+                    let offered = tx.list_system_models(&route.provider_name).await?;
+                    if !offered
+                        .iter()
+                        .any(|offered| offered.code == route.model_code && offered.smart.is_none())
+                    {
+                        let problem =
+                            "must lead to models that the operator's providers offer and that are not smart";
+                        return Err(ModelError::invalid(Field::Routes, problem));
+                    }
+                }
                 let count = tx.list_system_models(provider).await?.len();
                 if count > SYSTEM_MODELS_MAX { Err(ModelError::TooManySystemParts("models")) } else { Ok(()) }
             }
             Self::DeleteModel(code) => match tx.delete_system_model(provider, &code).await? {
                 true => Ok(()),
-                false => Err(ModelError::ModelNotFound(code)),
+                false => Err(ModelError::SystemModelNotFound(code)),
             },
         }
     }

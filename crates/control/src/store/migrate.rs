@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (12, "agent versions", include_str!("../../../../migrations/0012_agent_versions.sql")),
     (17, "audit seal", include_str!("../../../../migrations/0017_audit_seal.sql")),
     (18, "system keys", include_str!("../../../../migrations/0018_system_keys.sql")),
+    (19, "smart models", include_str!("../../../../migrations/0019_smart_models.sql")),
     (25, "call limits", include_str!("../../../../migrations/0025_call_limits.sql")),
 ];
 

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use super::{Row, Store, StoreError, Tx, params};
-use crate::model::{ProviderApi, SystemEndpoint, SystemKey, SystemModel, SystemProvider};
+use crate::model::{
+    ProviderApi, SmartModel, SystemEndpoint, SystemKey, SystemModel, SystemProvider, SystemRoute,
+};
 
-const MODELS: &str = "SELECT code, name, context_window, max_output_tokens FROM system_model
+const MODELS: &str = "SELECT code, name, context_window, max_output_tokens, route_order FROM system_model
  WHERE provider_name = $1 ORDER BY position, code LIMIT 10000";
 
 fn endpoint(row: &Row) -> Result<SystemEndpoint, StoreError> {
@@ -29,7 +31,18 @@ fn model(row: &Row) -> Result<SystemModel, StoreError> {
         name: row.text("name")?,
         context_window: row.opt_int("context_window")?,
         max_output_tokens: row.opt_int("max_output_tokens")?,
+        smart: row.opt_parse("route_order")?.map(|order| SmartModel { order, routes: Vec::new() }),
     })
+}
+
+/// A route, and the model that it is of.
+fn route(row: &Row) -> Result<(String, SystemRoute), StoreError> {
+    let route = SystemRoute {
+        provider_name: row.text("to_provider_name")?,
+        model_code: row.text("to_model_code")?,
+        context_tokens_max: row.opt_int("context_tokens_max")?,
+    };
+    Ok((row.text("model_code")?, route))
 }
 
 /// What belongs to each provider, in the order of the rows.
@@ -56,9 +69,19 @@ impl Store {
             "SELECT provider_name, name, key_sealed, base_url, weight, enabled, created_at_ms FROM system_key
                     ORDER BY provider_name, created_at_ms, name LIMIT 10000";
         let mut keys = by_provider(&all(keys).await?, key)?;
-        let models = "SELECT provider_name, code, name, context_window, max_output_tokens FROM system_model
+        let models = "SELECT provider_name, code, name, context_window, max_output_tokens, route_order FROM system_model
                       ORDER BY provider_name, position, code LIMIT 100000";
         let mut models = by_provider(&all(models).await?, model)?;
+        let routes = "SELECT provider_name, model_code, to_provider_name, to_model_code, context_tokens_max
+                      FROM system_route ORDER BY provider_name, model_code, position LIMIT 100000";
+        for (provider_name, routes) in by_provider(&all(routes).await?, route)? {
+            let models = models.entry(provider_name).or_default();
+            for (code, route) in routes {
+                let smart =
+                    models.iter_mut().find(|model| model.code == code).and_then(|model| model.smart.as_mut());
+                smart.map(|smart| smart.routes.push(route)).unwrap_or_default();
+            }
+        }
         let whole = providers.iter().map(|row| {
             let name = row.text("name")?;
             Ok(SystemProvider {
@@ -121,6 +144,7 @@ impl Tx {
         for sql in [
             "DELETE FROM system_key WHERE provider_name = $1",
             "DELETE FROM system_endpoint WHERE provider_name = $1",
+            "DELETE FROM system_route WHERE provider_name = $1",
             "DELETE FROM system_model WHERE provider_name = $1",
         ] {
             self.execute(sql, params![&provider.name]).await?;
@@ -256,16 +280,43 @@ impl Tx {
         model: &SystemModel,
     ) -> Result<(), StoreError> {
         self.execute(
-            "INSERT INTO system_model (provider_name, code, name, context_window, max_output_tokens, position)
-             VALUES ($1, $2, $3, $4, $5,
+            "INSERT INTO system_model (provider_name, code, name, context_window, max_output_tokens, route_order, position)
+             VALUES ($1, $2, $3, $4, $5, $6,
                      (SELECT COALESCE(MAX(position), -1) + 1 FROM system_model WHERE provider_name = $1))
              ON CONFLICT (provider_name, code) DO UPDATE
              SET name = excluded.name, context_window = excluded.context_window,
-                 max_output_tokens = excluded.max_output_tokens",
-            params![provider_name, &model.code, &model.name, model.context_window, model.max_output_tokens],
+                 max_output_tokens = excluded.max_output_tokens, route_order = excluded.route_order",
+            params![
+                provider_name,
+                &model.code,
+                &model.name,
+                model.context_window,
+                model.max_output_tokens,
+                model.smart.as_ref().map(|smart| smart.order.as_str())
+            ],
         )
-        .await
-        .map(|_| ())
+        .await?;
+        self.delete_routes(provider_name, &model.code).await?;
+        let routes = model.smart.iter().flat_map(|smart| &smart.routes).zip(0i64..);
+        let rows = routes.map(|(route, position)| {
+            let mut row = params![provider_name, &model.code, position];
+            row.extend(params![&route.provider_name, &route.model_code, route.context_tokens_max]);
+            row
+        });
+        let columns = [
+            "provider_name",
+            "model_code",
+            "position",
+            "to_provider_name",
+            "to_model_code",
+            "context_tokens_max",
+        ];
+        self.insert_many("system_route", &columns, rows.collect()).await
+    }
+
+    async fn delete_routes(&mut self, provider_name: &str, code: &str) -> Result<(), StoreError> {
+        let sql = "DELETE FROM system_route WHERE provider_name = $1 AND model_code = $2";
+        self.execute(sql, params![provider_name, code]).await.map(|_| ())
     }
 
     /// False if there is no such model.
@@ -274,6 +325,7 @@ impl Tx {
         provider_name: &str,
         code: &str,
     ) -> Result<bool, StoreError> {
+        self.delete_routes(provider_name, code).await?;
         let sql = "DELETE FROM system_model WHERE provider_name = $1 AND code = $2";
         Ok(self.execute(sql, params![provider_name, code]).await? > 0)
     }
@@ -289,6 +341,7 @@ impl Tx {
         for sql in [
             "DELETE FROM system_key WHERE provider_name = $1",
             "DELETE FROM system_endpoint WHERE provider_name = $1",
+            "DELETE FROM system_route WHERE provider_name = $1",
             "DELETE FROM system_model WHERE provider_name = $1",
             "DELETE FROM system_provider WHERE name = $1",
         ] {

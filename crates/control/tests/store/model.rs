@@ -119,6 +119,7 @@ pub(crate) fn system_model(code: &str) -> SystemModel {
         name: format!("{code}, as offered"),
         context_window: Some(1_000_000),
         max_output_tokens: Some(65_536),
+        smart: None,
     }
 }
 

@@ -1,8 +1,9 @@
 use creel_control::access::Actor;
 use creel_control::ledger::{Credits, LedgerError, SystemPrice};
 use creel_control::model::{
-    DirectoryTarget, Field, ModelError, NewSystemKey, ProviderApi, SYSTEM_KEYS_MAX, SystemEndpoint,
-    SystemKeyChange, SystemProvider, SystemProviderChange, SystemProviderSeed,
+    DirectoryRoute, DirectoryTarget, Field, ModelError, NewSystemKey, ProviderApi, RouteOrder,
+    SYSTEM_KEYS_MAX, SmartModel, SystemEndpoint, SystemKeyChange, SystemModel, SystemProvider,
+    SystemProviderChange, SystemProviderSeed, SystemRoute,
 };
 use creel_control::store::{StoreError, Topic};
 use creel_testkit::{TestStore, both_databases};
@@ -198,12 +199,53 @@ both_databases! {
         assert_eq!(only(&t).await.models, [system_model("z"), system_model("a")]);
         let delete = async |code: &str| models(&t).delete_system_model(operator(&t, "DeleteSystemModel"), P.into(), code.into()).await;
         delete("z").await.unwrap();
-        assert!(matches!(delete("z").await, Err(ModelError::ModelNotFound(_))));
-        assert_eq!(invalid(put(system_model("a b")).await), Field::Models);
+        assert!(matches!(delete("z").await, Err(ModelError::SystemModelNotFound(_))));
+        assert_eq!(invalid(put(system_model("a b")).await), Field::Code);
         let id = group(&t, "g").await;
         let credit = provider(&t, &id, P).await;
         add(&t, &credit, vec![new_model("a")]).await.unwrap();
         assert!(matches!(add(&t, &credit, vec![new_model("z")]).await, Err(ModelError::Invalid { .. })));
+    }
+
+    async fn a_smart_model_leads_to_models_that_are_offered(t) {
+        let put = async |model| models(&t).put_system_model(operator(&t, "PutSystemModel"), P.into(), model).await;
+        let route = |code: &str, context_tokens_max| SystemRoute {
+            provider_name: P.into(), model_code: code.into(), context_tokens_max,
+        };
+        let smart = |routes| SystemModel {
+            smart: Some(SmartModel { order: RouteOrder::Price, routes }), ..system_model("auto")
+        };
+        create(&t, vec![at("https://a/v1", 1)]).await.unwrap();
+        put(system_model("small")).await.unwrap();
+        put(system_model("large")).await.unwrap();
+        for nowhere in [vec![], vec![route("auto", None)], vec![route("none", None)], vec![route("large", None); 17]] {
+            assert_eq!(invalid(put(smart(nowhere)).await), Field::Routes);
+        }
+        let elsewhere = SystemRoute { provider_name: "none".into(), ..route("large", None) };
+        assert_eq!(invalid(put(smart(vec![elsewhere])).await), Field::Routes);
+        put(smart(vec![route("large", None)])).await.unwrap();
+        let both = || vec![route("small", Some(32_000)), route("large", None)];
+        put(smart(both())).await.unwrap();
+        assert_eq!(only(&t).await.models, [system_model("small"), system_model("large"), smart(both())]);
+
+        used(&t).await;
+        let groups = models(&t).directory().await.unwrap().groups;
+        let provider = &groups[0].providers[0];
+        add(&t, &provider.id, vec![new_model("small"), new_model("auto")]).await.unwrap();
+        let stands = async || {
+            let groups = models(&t).directory().await.unwrap().groups;
+            let [small, auto] = &groups[0].providers[0].models[..] else { panic!("{groups:?}") };
+            assert_eq!(small.smart, None);
+            let smart = auto.smart.clone().unwrap();
+            assert_eq!(smart.order, RouteOrder::Price);
+            let shown = |route: &DirectoryRoute| (route.model_code.clone(), route.context_tokens_max, route.targets.len());
+            smart.routes.iter().map(shown).collect::<Vec<_>>()
+        };
+        assert_eq!(stands().await, [("small".to_owned(), Some(32_000), 1), ("large".to_owned(), Some(1_000_000), 1)]);
+        models(&t).delete_system_model(operator(&t, "DeleteSystemModel"), P.into(), "small".into()).await.unwrap();
+        assert_eq!(stands().await, [("large".to_owned(), Some(1_000_000), 1)]);
+        put(SystemModel { smart: None, ..smart(vec![]) }).await.unwrap();
+        assert_eq!(only(&t).await.models[1], system_model("auto"));
     }
 
     async fn agents_follow_an_edited_dialect(t) {
@@ -222,15 +264,16 @@ both_databases! {
         assert_eq!(invalid(create(&t, vec![]).await), Field::Endpoints);
         assert_eq!(invalid(create(&t, vec![at("https://a", 1), at("https://a/", 1)]).await), Field::Endpoints);
         assert_eq!(invalid(create(&t, vec![at("https://a", 0)]).await), Field::Weight);
-        assert_eq!(invalid(create(&t, vec![at("ftp://a", 1)]).await), Field::Config);
+        assert_eq!(invalid(create(&t, vec![at("ftp://a", 1)]).await), Field::Endpoints);
         create(&t, vec![at("https://a", 1)]).await.unwrap();
         assert!(matches!(create(&t, vec![at("https://a", 1)]).await, Err(ModelError::SystemNameTaken(_))));
         add_key(&t, NewSystemKey { base_url: Some("https://a".into()), ..new_key("k") }).await.unwrap();
         assert!(matches!(add_key(&t, new_key("k")).await, Err(ModelError::SystemNameTaken(name)) if name == "k"));
         let elsewhere = NewSystemKey { base_url: Some("https://b".into()), ..new_key("l") };
-        assert_eq!(invalid(add_key(&t, elsewhere).await), Field::Endpoints);
+        assert_eq!(invalid(add_key(&t, elsewhere).await), Field::BaseUrl);
         let unfit = NewSystemKey { key: Secret::new("a b".into()), ..new_key("l") };
-        assert_eq!(invalid(add_key(&t, unfit).await), Field::Config);
+        assert_eq!(invalid(add_key(&t, unfit).await), Field::ApiKey);
+        assert_eq!(invalid(add_key(&t, new_key("a b")).await), Field::KeyName);
         assert!(matches!(change(&t, None, Some(vec![at("https://b", 1)])).await, Err(ModelError::EndpointInUse)));
         assert_eq!(only(&t).await.endpoints, [at("https://a", 1)]);
         assert!(matches!(enable(&t, "nobodys", true).await, Err(ModelError::SystemKeyNotFound(_))));

@@ -21,18 +21,16 @@ use super::deadline::Deadline;
 use super::driven::Reply;
 use super::fault::{Fault, retry_after};
 use super::health::{BUSY_MS, Entry, KEY_REFUSED_MS, Out};
-use super::ports::{Billing, Target};
+use super::ports::{Billing, Target, Way};
 use super::refusal::{Denial, Problem};
 use super::routing::{Chosen, Pick, Tried};
 use super::upstream::{self, Outgoing};
 use super::upstream_error::{self, Verdict};
 
-/// Tries of one call.
+/// Tries of one call at one provider.
 const TRIES_MAX: u32 = 3;
 /// How long after the first try another may begin.
 const RETRY_MAX: Duration = Duration::from_secs(30);
-/// How long the same target is left alone before it is tried a second time; then twice as long.
-const AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// Most bytes of an upstream's error that are read.
 const ERROR_BYTES_MAX: usize = 64 << 10;
 /// How long they may take.
@@ -40,6 +38,8 @@ const ERROR_MAX: Duration = Duration::from_secs(20);
 
 /// Which target answered: the provider's name, its key's, and the number of its address where it has several.
 const UPSTREAM_HEADER: HeaderName = HeaderName::from_static("x-creel-upstream");
+/// Which model answered, where a smart one was asked for.
+const MODEL_HEADER: HeaderName = HeaderName::from_static("x-creel-model");
 /// How many tries the call took.
 const TRIES_HEADER: HeaderName = HeaderName::from_static("x-creel-tries");
 /// Microseconds from the request's last byte to the head of the answer in which no upstream was waited for.
@@ -60,16 +60,6 @@ impl Trail {
     /// Of a call whose request has just come in.
     pub(super) fn begin() -> Self {
         Self { tries: 0, target: None, begun: Instant::now(), waited: Duration::ZERO }
-    }
-
-    /// Tells a client which upstream was asked, if one was.
-    pub(super) fn mark(&self, headers: &mut HeaderMap) {
-        let Some(target) = &self.target else { return };
-        let overhead = self.begun.elapsed().saturating_sub(self.waited);
-        let overhead_us = u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX);
-        headers.insert(UPSTREAM_HEADER, target.name.clone());
-        headers.insert(TRIES_HEADER, HeaderValue::from(self.tries));
-        headers.insert(OVERHEAD_HEADER, HeaderValue::from(overhead_us));
     }
 }
 
@@ -100,15 +90,45 @@ impl Failure {
 }
 
 impl<B: Billing> Call<B> {
-    /// Why no target can be asked now, told to the client; false if one can.
-    pub(super) async fn refuse_where_all_are_out(&self, reply: &Reply) -> bool {
+    /// Tells the client which upstream was asked, if one was.
+    pub(super) fn mark(&self, headers: &mut HeaderMap) {
+        let Some(target) = &self.trail.target else { return };
+        let overhead = self.trail.begun.elapsed().saturating_sub(self.trail.waited);
+        let overhead_us = u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX);
+        headers.insert(UPSTREAM_HEADER, target.name.clone());
+        headers.insert(TRIES_HEADER, HeaderValue::from(self.trail.tries));
+        headers.insert(OVERHEAD_HEADER, HeaderValue::from(overhead_us));
+        if self.is_smart
+            && let Ok(model) = HeaderValue::from_str(&self.route.model.code)
+        {
+            headers.insert(MODEL_HEADER, model);
+        }
+    }
+
+    /// Why no target can be asked now; `None` if one can, as far as is known.
+    pub(super) fn out(&self) -> Option<Failure> {
         let now_ms = self.gateway.clock.now_ms();
-        let failure = match self.route.provider.upstream.out(&self.route.model.code, now_ms) {
-            None | Some(Pick::To(_)) => return false,
-            Some(Pick::Out(out)) => Failure::Out(out),
-            Some(Pick::Nowhere) => Failure::Credentials,
+        match self.route.provider.upstream.out(&self.route.model.code, now_ms)? {
+            Pick::To(_) => None,
+            Pick::Out(out) => Some(Failure::Out(out)),
+            Pick::Nowhere => Some(Failure::Credentials),
+        }
+    }
+
+    /// Turns to the next way of a smart model after this failure; false where there is none, or it would not help.
+    pub(super) fn moves_on(&mut self, failure: &Failure, reply: &Reply) -> bool {
+        let may =
+            failure.fault().rule().elsewhere && !reply.is_gone() && self.trail.begun.elapsed() <= RETRY_MAX;
+        let Some(next) = self.rest.pop_if(|_| may) else { return false };
+        let Some(Way::Sent(dialect)) = next.provider.upstream.way(self.request.dialect()) else {
+            return false;
         };
-        self.tell_failure(failure, reply).await;
+        debug!(
+            call.id = %self.id, model.code = %next.model.code,
+            "call {} goes on with model {}", self.id, next.model.code
+        );
+        // Its reservation is one of its own, and what it costs goes by its own price.
+        (self.id, self.route, self.upstream) = (self.gateway.ids.call(), next, dialect);
         true
     }
 
@@ -121,12 +141,11 @@ impl<B: Billing> Call<B> {
         deadline: &mut Deadline,
     ) -> Result<Response<Incoming>, Failure> {
         let (provider, model) = (self.route.provider.clone(), self.route.model.clone());
-        let (first_try, mut tried) = (Instant::now(), Tried::default());
+        let (first_try, mut tries, mut tried) = (Instant::now(), 0, Tried::default());
         let mut failure: Option<Failure> = None;
         loop {
             // Nobody waits for another try after the client has gone.
-            let is_spent =
-                self.trail.tries >= TRIES_MAX || first_try.elapsed() > RETRY_MAX || reply.is_gone();
+            let is_spent = tries >= TRIES_MAX || first_try.elapsed() > RETRY_MAX || reply.is_gone();
             if let Some(failure) = failure.take_if(|_| is_spent) {
                 return Err(failure);
             }
@@ -138,9 +157,9 @@ impl<B: Billing> Call<B> {
                 Pick::Nowhere => return Err(failure.unwrap_or(Failure::Credentials)),
             };
             if chosen.again {
-                let doubled = 1 << self.trail.tries.saturating_sub(1);
-                tokio::time::sleep(AGAIN_AFTER * doubled).await;
+                tokio::time::sleep(self.gateway.limits.again_after * tries).await;
             }
+            tries += 1;
             let failed = match self.try_once(&chosen, headers, body, deadline).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
@@ -205,40 +224,44 @@ impl<B: Billing> Call<B> {
 
     /// What a failed try says of its target.
     fn blame(&self, chosen: &Chosen<'_>, failed: &Failure) {
-        let (now, health) = (self.gateway.clock.now(), &chosen.target.health);
+        let (now, health, fault) = (self.gateway.clock.now(), &chosen.target.health, failed.fault());
         let now_ms = now.as_millisecond();
-        let fault = failed.fault();
         if fault.rule().trips {
-            health.failed(chosen.entry, now_ms);
-        } else {
+            // Once for each call: one that comes again at once says no more of it.
+            if (!chosen.again || chosen.entry == Entry::Probe) && health.failed(chosen.entry, now_ms) {
+                self.warn("keeps failing and is left alone for a while", "");
+            }
+        } else if matches!(failed, Failure::Answered { .. }) {
             health.ended_well();
         }
-        let rest = match failed {
-            Failure::Answered { head, .. } => retry_after(&head.headers, now),
-            _ => None,
-        };
+        let (mut status, mut rest) = (String::new(), None);
+        if let Failure::Answered { head, .. } = failed {
+            status = format!("status {}", head.status.as_u16());
+            rest = retry_after(&head.headers, now);
+        }
         match (fault, rest) {
-            (Fault::Key, _) => health.avoid(KEY_REFUSED_MS, now_ms),
-            (Fault::Busy | Fault::Failing, Some(rest)) => {
+            (Fault::Key, _) => {
+                self.warn("refused the operator's key or account", &status);
+                health.avoid(KEY_REFUSED_MS, now_ms);
+            }
+            (Fault::Busy | Fault::Failing | Fault::Unclear, Some(rest)) => {
                 let rest_ms = i64::try_from(rest.as_millis()).unwrap_or(i64::MAX);
                 health.rest(&self.route.model.code, rest_ms, now_ms);
             }
-            (Fault::Busy, None) => health.avoid(BUSY_MS, now_ms),
+            (Fault::Busy | Fault::Unclear, None) => health.avoid(BUSY_MS, now_ms),
             _ => {}
         }
-        if let Failure::Answered { head, .. } = failed {
-            debug!(
-                call.id = %self.id, provider.id = %self.route.provider.id, upstream.status = head.status.as_u16(),
-                upstream.name = ?chosen.target.name, tries = self.trail.tries,
-                "an upstream of {} answered call {} with status {}", self.route.provider.id, self.id, head.status
-            );
-        }
+        debug!(
+            call.id = %self.id, provider.id = %self.route.provider.id, upstream.name = ?chosen.target.name,
+            tries = self.trail.tries, error = status, "try {} of call {} failed: {fault:?}", self.trail.tries, self.id
+        );
     }
 
     /// An answer broke off after it had begun.
     pub(super) fn blame_for_break(&self) {
-        if let Some(target) = &self.trail.target {
-            target.health.failed(Entry::Free, self.gateway.clock.now_ms());
+        let now_ms = self.gateway.clock.now_ms();
+        if self.trail.target.as_ref().is_some_and(|target| target.health.failed(Entry::Free, now_ms)) {
+            self.warn("keeps failing and is left alone for a while", "");
         }
     }
 
@@ -279,13 +302,7 @@ impl<B: Billing> Call<B> {
     async fn pass_error(&self, head: &Parts, body: &[u8], reply: &Reply) {
         let key = self.trail.target.as_ref().and_then(|target| target.key.as_ref());
         match upstream_error::judge(self.request.dialect(), head.status, body, key) {
-            Verdict::Deny(denial) => {
-                self.warn(
-                    "refused the operator's key or account",
-                    &format!("status {}", head.status.as_u16()),
-                );
-                self.deny(reply, denial).await;
-            }
+            Verdict::Deny(denial) => self.deny(reply, denial).await,
             Verdict::Pass(mut response) => {
                 let headers = upstream::answer_head(head);
                 for (name, value) in headers.headers() {

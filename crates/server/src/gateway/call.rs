@@ -17,10 +17,11 @@ use creel_llm::usage::Usage;
 use creel_wire::id::CallId;
 use http::header::{self, HeaderMap};
 use http::{Response, StatusCode};
+use hyper::body::Incoming;
 use tracing::{debug, warn};
 
 use super::Gateway;
-use super::attempt::Trail;
+use super::attempt::{Failure, Trail};
 use super::deadline::Deadline;
 use super::driven::Reply;
 use super::ports::{AgentAccess, Billing, CallStart, KeyKind, Refusal, Route};
@@ -37,6 +38,10 @@ pub(crate) struct Call<B: Billing> {
     pub(crate) id: CallId,
     pub(crate) access: Arc<AgentAccess>,
     pub(crate) route: Route,
+    /// The other ways of a smart model, the next one last.
+    pub(crate) rest: Vec<Route>,
+    /// A smart model was asked for.
+    pub(crate) is_smart: bool,
     /// In which the upstream is asked.
     pub(crate) upstream: Dialect,
     pub(crate) request: Request,
@@ -72,44 +77,64 @@ pub(super) struct Sent<B: Billing> {
 impl<B: Billing> Call<B> {
     /// Runs the call. Whether the client still listens makes no difference to what is booked.
     pub(crate) async fn run(mut self, reply: Reply) {
-        if self.refuse_where_all_are_out(&reply).await {
-            return;
+        // Taken, not copied: a stream may last an hour, and its request need not.
+        let (headers, body) = (std::mem::take(&mut self.headers), std::mem::take(&mut self.body));
+        let (answer, sent, mut deadline) = loop {
+            match self.begin(&headers, &body, &reply).await {
+                Ok(begun) => break begun,
+                Err(None) => return,
+                Err(Some(failure)) if self.moves_on(&failure, &reply) => {}
+                Err(Some(failure)) => return self.tell_failure(failure, &reply).await,
+            }
+        };
+        drop((headers, body));
+        let limits = &self.gateway.limits;
+        deadline.set(limits.silence_max, limits.call_max);
+        self.relay(answer, &reply, sent, deadline).await;
+    }
+
+    /// Reserves, and asks until an answer begins. Without one nothing is held any more, and the client was told why where
+    /// there is no failure to tell.
+    async fn begin(
+        &mut self,
+        headers: &HeaderMap,
+        body: &Bytes,
+        reply: &Reply,
+    ) -> Result<(Response<Incoming>, Sent<B>, Deadline), Option<Failure>> {
+        if let Some(failure) = self.out() {
+            return Err(Some(failure));
         }
         let bound = self.bound().await;
         let held = match self.reserve(bound.usage).await {
             Ok(held) => held,
-            Err(refusal) => return self.deny(&reply, Denial::Ledger(refusal)).await,
+            Err(refusal) => {
+                self.deny(reply, Denial::Ledger(refusal)).await;
+                return Err(None);
+            }
         };
-        // Taken, not copied: a stream may last an hour, and its request need not.
-        let (headers, body) = (std::mem::take(&mut self.headers), std::mem::take(&mut self.body));
         let rewrite = Rewrite {
             model: &self.route.model.code,
             output_tokens_max: (bound.is_lowered || self.converts()).then_some(bound.output_tokens),
             output_field: self.route.provider.upstream.output_field,
         };
-        let sent = match self.request.for_upstream(&body, self.upstream, &rewrite) {
+        let sent = match self.request.for_upstream(body, self.upstream, &rewrite) {
             Ok(sent) => sent,
             Err(cause) => {
                 self.release(held).await;
-                return self.tell(&reply, &not_convertible(&cause)).await;
+                self.tell(reply, &not_convertible(&cause)).await;
+                return Err(None);
             }
         };
-        let sample = Sample::of_request(&body);
-        let body = sent.body.map_or(body, Bytes::from);
+        let sample = Sample::of_request(body);
+        let body = sent.body.map_or_else(|| body.clone(), Bytes::from);
         let sent = Sent { held, bound: bound.usage, sample, left_out: sent.left_out };
         let limits = &self.gateway.limits;
         let mut deadline = Deadline::new(limits.first_byte_max, limits.call_max);
-        let answer = self.attempt(&headers, &body, &reply, &mut deadline).await;
-        drop((headers, body));
-        match answer {
-            Ok(answer) => {
-                let limits = &self.gateway.limits;
-                deadline.set(limits.silence_max, limits.call_max);
-                self.relay(answer, &reply, sent, deadline).await;
-            }
+        match self.attempt(headers, &body, reply, &mut deadline).await {
+            Ok(answer) => Ok((answer, sent, deadline)),
             Err(failure) => {
                 self.release(sent.held).await;
-                self.tell_failure(failure, &reply).await;
+                Err(Some(failure))
             }
         }
     }
@@ -198,7 +223,7 @@ impl<B: Billing> Call<B> {
     pub(super) async fn send(&self, reply: &Reply, mut response: Response<Bytes>) {
         let length = response.body().len().into();
         response.headers_mut().insert(header::CONTENT_LENGTH, length);
-        self.trail.mark(response.headers_mut());
+        self.mark(response.headers_mut());
         // Nothing is held and nothing else is to be done for a client that has gone.
         let _gone = reply.whole(response).await;
     }

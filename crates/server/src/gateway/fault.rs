@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     Busy,
     /// Trouble of the upstream's own.
     Failing,
+    /// Trouble that may be the upstream's, and as well that of this one request: it must not shut others out.
+    Unclear,
     /// The request: it would fare no better elsewhere.
     Request,
 }
@@ -41,7 +43,7 @@ const STATUSES: &[(RangeInclusive<u16>, Fault)] = &[
     (401..=403, Fault::Key),
     (408..=408, Fault::Failing),
     (429..=429, Fault::Busy),
-    (500..=500, Fault::Failing),
+    (500..=500, Fault::Unclear),
     // Not 501 and 505: what is not implemented will not be at the next try.
     (502..=504, Fault::Failing),
     // 520 to 530 are those of content networks, 529 is Anthropic's for an overload.
@@ -59,6 +61,7 @@ impl Fault {
         let rule = |elsewhere, again, trips| Rule { elsewhere, again, trips };
         match self {
             Self::Unreachable | Self::Failing => rule(true, true, true),
+            Self::Unclear => rule(true, true, false),
             Self::Silent => rule(true, false, true),
             Self::Key | Self::Busy => rule(true, false, false),
             Self::Request => rule(false, false, false),
@@ -97,7 +100,8 @@ mod tests {
             (&[400, 404, 405, 409, 413, 415, 422, 301, 501, 505][..], Fault::Request),
             (&[401, 402, 403], Fault::Key),
             (&[429], Fault::Busy),
-            (&[408, 500, 502, 503, 504, 520, 522, 529], Fault::Failing),
+            (&[408, 502, 503, 504, 520, 522, 529], Fault::Failing),
+            (&[500], Fault::Unclear),
         ] {
             for status in statuses {
                 assert_eq!(Fault::of(StatusCode::from_u16(*status).expect("a status")), fault, "{status}");

@@ -129,17 +129,20 @@ impl Health {
         }
     }
 
-    /// A call that had begun so failed. While the target is open, what began before changes nothing.
-    pub(crate) fn failed(&self, entry: Entry, now_ms: i64) {
+    /// A call that had begun so failed. While the target is open, what began before changes nothing. True if this opened
+    /// it, or keeps it open.
+    pub(crate) fn failed(&self, entry: Entry, now_ms: i64) -> bool {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.in_a_row += 1;
         self.is_failing.store(true, Relaxed);
         let opens = failures.in_a_row >= FAILURES_MAX && self.open_until_ms.load(Relaxed) == 0;
-        if entry == Entry::Probe || opens {
+        let opens = opens || entry == Entry::Probe;
+        if opens {
             let open_ms = OPEN_MS << failures.openings.min(8);
             failures.openings += 1;
             self.open_until_ms.store(now_ms + open_ms.min(OPEN_MS_MAX), Relaxed);
         }
+        opens
     }
 
     /// It is to be used only if there is no other, for this time.

@@ -24,6 +24,7 @@ pub mod ports;
 mod refusal;
 mod relay;
 mod routing;
+mod smart;
 pub mod stall;
 mod upstream;
 mod upstream_error;
@@ -54,6 +55,7 @@ pub use driven::{BrokenOff, Driven, GatewayBody};
 use endpoint::Endpoint;
 use ports::{AgentAccess, Billing, Directory, KeyHash, Resolution, Route, Upstream, Way};
 use refusal::{Denial, Problem};
+use smart::Plan;
 use upstream::UpstreamClient;
 
 /// Within which provider of the group a bare model code is meant.
@@ -80,6 +82,8 @@ pub struct Limits {
     pub drain_bytes_max: usize,
     /// For how long.
     pub drain_max: Duration,
+    /// How long a target is left alone before its second try in a call; before the third twice as long.
+    pub again_after: Duration,
 }
 
 impl Default for Limits {
@@ -93,6 +97,7 @@ impl Default for Limits {
             call_max: Duration::from_secs(3_600),
             drain_bytes_max: 8 << 20,
             drain_max: Duration::from_secs(60),
+            again_after: Duration::from_millis(200),
         }
     }
 }
@@ -178,12 +183,11 @@ impl<B: Billing> Gateway<B> {
         })?;
         let id = self.ids.call();
         let created_s = self.clock.now().as_second();
-        let found = route(&access, request.model(), &parts.headers).and_then(|route| {
-            let way = route.provider.upstream.way(dialect).ok_or(Denial::NoConversion)?;
-            Ok((route, way))
-        });
-        let (route, way) =
-            found.map_err(|denial| Box::new(call::deny(&access, denial, &id, created_s, &request)))?;
+        let body_bytes = body.len() as u64;
+        let planned = route(&access, request.model(), &parts.headers)
+            .and_then(|route| smart::plan(route, &request, body_bytes));
+        let Plan { route, way, rest, is_smart } =
+            planned.map_err(|denial| Box::new(call::deny(&access, denial, &id, created_s, &request)))?;
         let upstream = match way {
             Way::Sent(dialect) => dialect,
             Way::Counted => {
@@ -191,12 +195,14 @@ impl<B: Billing> Gateway<B> {
                 return counted.map(whole).map_err(told);
             }
         };
-        let (gateway, headers, body_bytes) = (self.clone(), parts.headers, body.len() as u64);
+        let (gateway, headers) = (self.clone(), parts.headers);
         let call = Call {
             gateway,
             id,
             access,
             route,
+            rest,
+            is_smart,
             upstream,
             request,
             headers,

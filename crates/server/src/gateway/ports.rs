@@ -79,6 +79,35 @@ pub struct Model {
     pub output_tokens_max: Option<u64>,
     /// What its tokens cost; without one a billed call is refused.
     pub card: Option<RateCard>,
+    /// What it stands for, where it is a smart model: then nothing is asked of it itself.
+    pub smart: Option<Arc<Smart>>,
+}
+
+/// What a smart model stands for.
+#[derive(Debug)]
+pub struct Smart {
+    /// In which order those that fit a request are tried.
+    pub order: Order,
+    /// In the operator's order.
+    pub tiers: Vec<Tier>,
+}
+
+/// In which order tiers are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As the operator declared them.
+    Declared,
+    /// The cheapest for the request first.
+    Price,
+}
+
+/// A model that a smart model may stand for.
+#[derive(Debug)]
+pub struct Tier {
+    /// Tokens of the largest request that goes there; `None` for any.
+    pub context_tokens_max: Option<u64>,
+    /// That model, which is not smart.
+    pub route: Route,
 }
 
 /// A provider with its upstream.

@@ -98,6 +98,8 @@ pub(crate) enum Denial {
     ModelAmbiguous,
     /// The model's provider does not speak the request's dialect, nor one that it can be converted to.
     NoConversion,
+    /// It is a smart model, and none of those that it stands for can be asked this.
+    NoRoute,
     /// The ledger says no.
     Ledger(Refusal),
     /// The upstream refuses the operator's key or account.
@@ -120,6 +122,10 @@ impl Denial {
             Self::NoConversion => {
                 "The provider of the requested model speaks another dialect than this request, and there is no \
                  conversion between the two. Use a model whose provider speaks this one."
+            }
+            Self::NoRoute => {
+                "The requested model stands for others, and none of them can be asked in the dialect of this request. \
+                 Use another model, or ask your administrator."
             }
             Self::Ledger(Refusal::QuotaSpent) => {
                 "The credit quota of this agent is used up. Ask your administrator to raise it, or wait until it renews."
@@ -158,6 +164,7 @@ impl Denial {
             Self::ModelNotInGroup => (StatusCode::FORBIDDEN, "permission_error", "model_not_allowed"),
             Self::ModelAmbiguous => (StatusCode::BAD_REQUEST, "invalid_request_error", "model_ambiguous"),
             Self::NoConversion => (StatusCode::BAD_REQUEST, "invalid_request_error", "no_conversion"),
+            Self::NoRoute => (StatusCode::BAD_REQUEST, "invalid_request_error", "no_route"),
             Self::Ledger(Refusal::QuotaSpent) => {
                 (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", "agent_quota_spent")
             }
@@ -195,7 +202,8 @@ impl Denial {
     /// For a person's program.
     pub(crate) fn problem(self) -> Problem {
         let (status, kind, code) = self.class();
-        let about_model = matches!(self, Self::ModelNotInGroup | Self::ModelAmbiguous | Self::NoConversion);
+        let about_model =
+            matches!(self, Self::ModelNotInGroup | Self::ModelAmbiguous | Self::NoConversion | Self::NoRoute);
         let param = about_model.then(|| "model".to_owned());
         let retry_after_s = match self {
             Self::Ledger(Refusal::Limited(excess)) => Some(excess.wait_seconds),

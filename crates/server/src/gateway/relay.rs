@@ -70,7 +70,7 @@ impl<B: Billing> Call<B> {
         let (parts, mut body) = answer.into_parts();
         let is_stream = self.request.stream() && is_event_stream(&parts.headers);
         let mut head = upstream::answer_head(&parts);
-        self.trail.mark(head.headers_mut());
+        self.mark(head.headers_mut());
         if !sent.left_out.is_empty()
             && let Ok(left_out) = HeaderValue::from_str(&sent.left_out.join(", "))
         {

@@ -7,14 +7,16 @@ use std::time::Duration;
 use creel_control::call_limit::{CallLimitError, CallLimits};
 use creel_control::ledger::{Credits, LedgerError, PriceList};
 use creel_control::model::{
-    DirectoryProvider, DirectoryTarget, KeyHolder, ModelError, Models, ProviderApi, ProviderType, SealedKey,
+    DirectoryProvider, DirectoryRoute, DirectorySmart, DirectoryTarget, KeyHolder, ModelError, Models,
+    ProviderApi, ProviderType, RouteOrder, SealedKey,
 };
 use creel_control::store::{Store, Topic};
 use creel_control::tasks::Tasks;
 use creel_wire::id::ModelGroupId;
 
 use crate::gateway::ports::{
-    AgentAccess, Directory, Group, KeyHash, KeyKind, Model, Provider, Snapshot, Target, Upstream, UpstreamKey,
+    AgentAccess, Directory, Group, KeyHash, KeyKind, Model, Order, Provider, Route, Smart, Snapshot, Target,
+    Tier, Upstream, UpstreamKey,
 };
 
 /// How soon after a failure the directory is read again.
@@ -167,10 +169,19 @@ fn route(
         Some(system) => prices.system(system, code),
         None => prices.own(&found.account_id, &found.id, code),
     };
+    let tiers = |smart: &DirectorySmart, targets: &mut Targets| {
+        let order = match smart.order {
+            RouteOrder::Declared => Order::Declared,
+            RouteOrder::Price => Order::Price,
+        };
+        let tiers = smart.routes.iter().filter_map(|route| tier(models, prices, targets, &found, route));
+        Arc::new(Smart { order, tiers: tiers.collect() })
+    };
     let models = found
         .models
         .iter()
         .map(|model| Model {
+            smart: model.smart.as_ref().map(|smart| tiers(smart, targets)),
             code: model.code.as_str().into(),
             name: model.name.as_str().into(),
             context_tokens_max: model.context_window,
@@ -186,6 +197,38 @@ fn route(
         billed: found.provider_type == ProviderType::WuyingCredit,
         models,
     })
+}
+
+/// A model of one of the operator's providers, as `found`'s smart model stands for it: what it costs is paid as `found`'s calls
+/// are.
+fn tier(
+    models: &Models,
+    prices: &PriceList,
+    targets: &mut Targets,
+    found: &DirectoryProvider,
+    route: &DirectoryRoute,
+) -> Option<Tier> {
+    let model = Model {
+        code: route.model_code.as_str().into(),
+        name: route.model_code.as_str().into(),
+        context_tokens_max: route.context_tokens_max,
+        output_tokens_max: route.max_output_tokens,
+        card: prices.system(&route.provider_name, &route.model_code),
+        smart: None,
+    };
+    let provider = DirectoryProvider {
+        name: route.provider_name.clone(),
+        system_provider_name: Some(route.provider_name.clone()),
+        api: route.api,
+        targets: route.targets.clone(),
+        models: Vec::new(),
+        id: found.id.clone(),
+        account_id: found.account_id.clone(),
+        provider_type: found.provider_type,
+    };
+    let provider = self::route(models, prices, targets, provider)?;
+    let route_to = Route { provider: Arc::new(provider), model: Arc::new(model) };
+    Some(Tier { context_tokens_max: route.context_tokens_max, route: route_to })
 }
 
 fn opener(models: Models, sealed: SealedKey) -> UpstreamKey {

@@ -44,6 +44,7 @@ fn provider(provider: &SystemProvider) -> Result<SystemProviderSeed, ServeError>
         name: model.name.clone(),
         context_window: model.context_window.map(i64::from),
         max_output_tokens: model.max_output_tokens.map(i64::from),
+        smart: None,
     });
     Ok(SystemProviderSeed {
         name: provider.name.clone(),

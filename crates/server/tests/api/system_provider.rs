@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use creel_control::virtual_key;
-use creel_testkit::{Database, TestStore, both_databases, open};
+use creel_testkit::{TestStore, both_databases};
 use creel_wire::id::RuntimeId;
 use creel_wire::secret::Secret;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::caller::{Caller, Params, text};
-use crate::command_line::{args, creel_async, stderr, stdout};
+use crate::command_line::{app_at_present, args, creel_async, stderr, stdout};
 use crate::harness::TestApp;
 
 const APPSTREAM: &str = "2021-09-01";
@@ -194,9 +194,10 @@ impl Load {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_rotate_under_load_with_no_restart_and_no_failed_call() {
-    let t = open(Database::Sqlite).await;
-    let app = Arc::new(TestApp::start(&t).await);
+    // The command line has the machine's clock.
+    let (app, t) = app_at_present().await;
     let (admin, upstream) = (Admin::new(&app), Keyed::default());
+    let app = Arc::new(app);
     let url = upstream.start(&t).await;
     let name = |number: usize| format!("key-{number}");
     let clear = |number: usize| format!("sk-canary-rotation-{number}");
@@ -209,8 +210,12 @@ async fn keys_rotate_under_load_with_no_restart_and_no_failed_call() {
     let key = virtual_key(&t, &app).await;
     let start = Instant::now();
     let body = json!({ "model": "m", "messages": [] });
-    while app.gateway(&key, "/v1/chat/completions", Some(&body)).await.status != 200 {
-        assert!(start.elapsed() < Duration::from_secs(20), "the gateway does not follow");
+    loop {
+        let answer = app.gateway(&key, "/v1/chat/completions", Some(&body)).await;
+        if answer.status == 200 {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "the gateway does not follow: {}", answer.body);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 

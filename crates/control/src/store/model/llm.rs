@@ -38,6 +38,7 @@ fn view(row: &Row) -> Result<ModelView, StoreError> {
         is_default: row.int("is_default")? != 0,
         provider_name: row.text("provider_name")?,
         system_provider_name: row.opt_text("system_provider_name")?,
+        ref_scope: row.parse("ref_scope")?,
     })
 }
 
@@ -53,6 +54,13 @@ fn matching(account_id: &AccountId, filter: &ModelFilter) -> SelectStatement {
     }
     if !filter.ids.is_empty() {
         select.and_where(column("id").is_in(filter.ids.iter().map(String::as_str)));
+    }
+    if filter.smart {
+        select.and_where(Expr::cust(
+            "EXISTS (SELECT 1 FROM model_provider AS p JOIN system_model AS s
+                     ON s.provider_name = p.system_provider_name AND s.code = model.code
+                     WHERE p.id = model.provider_id AND s.route_order IS NOT NULL)",
+        ));
     }
     if let Some(code) = &filter.code {
         select.and_where(contains("model", "code", code));
@@ -75,6 +83,7 @@ pub fn model_list_statement(
         .expr_as(is_default(), "is_default")
         .expr_as(Expr::col(("model_provider", "provider_name")), "provider_name")
         .expr_as(Expr::col(("model_provider", "system_provider_name")), "system_provider_name")
+        .expr_as(Expr::col(("model_group", "ref_scope")), "ref_scope")
         .join(
             JoinType::InnerJoin,
             "model_provider",

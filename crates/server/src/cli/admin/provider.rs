@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use creel_control::model::{
-    ModelError, NewSystemKey, ProviderApi, SystemEndpoint, SystemKey, SystemKeyChange, SystemModel,
-    SystemProvider, SystemProviderChange,
+    ModelError, NewSystemKey, ProviderApi, RouteOrder, SmartModel, SystemEndpoint, SystemKey,
+    SystemKeyChange, SystemModel, SystemProvider, SystemProviderChange, SystemRoute,
 };
 use creel_wire::secret::Secret;
 use serde_json::{Value, json};
@@ -115,6 +115,13 @@ pub(super) enum ModelCommand {
         /// Tokens of output
         #[arg(long, value_name = "TOKENS")]
         max_output_tokens: Option<u32>,
+        /// Makes it a smart model: one that this stands for, of this provider or as PROVIDER/CODE of another; @32000 behind it
+        /// for requests of up to so many tokens
+        #[arg(long = "route", value_name = "CODE[@TOKENS]")]
+        routes: Vec<String>,
+        /// In which order the routes that fit a request are tried: declared or price
+        #[arg(long, default_value = "declared")]
+        order: String,
     },
     /// List the models that a provider offers
     List {
@@ -278,8 +285,14 @@ fn read_key(file: Option<&PathBuf>, variable: Option<&str>) -> anyhow::Result<Se
 
 async fn model(admin: &Admin, command: &ModelCommand) -> anyhow::Result<()> {
     match command {
-        ModelCommand::Set { provider, code, name, context_window, max_output_tokens } => {
+        ModelCommand::Set { provider, code, name, context_window, max_output_tokens, routes, order } => {
+            let order = order.parse();
+            let order =
+                order.map_err(|_| UsageError(format!("--order must be one of {}", RouteOrder::WORDS)))?;
+            let providers = admin.models.list_system_providers().await?;
+            let routes: Vec<_> = routes.iter().map(|text| route(text, provider, &providers)).collect();
             let model = SystemModel {
+                smart: (!routes.is_empty()).then_some(SmartModel { order, routes }),
                 code: code.clone(),
                 name: name.clone().unwrap_or_else(|| code.clone()),
                 context_window: context_window.map(i64::from),
@@ -296,10 +309,13 @@ async fn model(admin: &Admin, command: &ModelCommand) -> anyhow::Result<()> {
                     "Name": model.name,
                     "ContextWindow": model.context_window,
                     "MaxOutputTokens": model.max_output_tokens,
+                    "Order": model.smart.as_ref().map(|smart| smart.order.as_str()),
+                    "Routes": model.smart.as_ref().map(shown_routes),
                 })
             };
             let rows: Vec<Value> = provider.models.iter().map(row).collect();
-            print_rows(admin.output, &["Code", "Name", "ContextWindow", "MaxOutputTokens"], &rows)?;
+            let columns = ["Code", "Name", "ContextWindow", "MaxOutputTokens", "Order", "Routes"];
+            print_rows(admin.output, &columns, &rows)?;
         }
         ModelCommand::Remove { provider, code } => {
             let actor = admin.actor(&admin.account(None).await?, "DeleteSystemModel");
@@ -307,6 +323,23 @@ async fn model(admin: &Admin, command: &ModelCommand) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// `CODE`, `PROVIDER/CODE`, either with `@TOKENS` behind it; a code may have slashes of its own.
+fn route(text: &str, own: &str, providers: &[SystemProvider]) -> SystemRoute {
+    let bound = text.rsplit_once('@').and_then(|(name, tokens)| Some((name, Some(tokens.parse().ok()?))));
+    let (name, context_tokens_max) = bound.unwrap_or((text, None));
+    let named = name.split_once('/').filter(|(first, _)| providers.iter().any(|known| known.name == *first));
+    let (provider, code) = named.unwrap_or((own, name));
+    SystemRoute { provider_name: provider.to_owned(), model_code: code.to_owned(), context_tokens_max }
+}
+
+fn shown_routes(smart: &SmartModel) -> String {
+    let shown = smart.routes.iter().map(|route| {
+        let bound = route.context_tokens_max.map(|tokens| format!("@{tokens}")).unwrap_or_default();
+        format!("{}/{}{bound}", route.provider_name, route.model_code)
+    });
+    shown.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -321,6 +354,32 @@ mod tests {
             ("https://host/@team", "https://host/@team", 1),
         ] {
             assert_eq!(endpoint(text), SystemEndpoint { base_url: base_url.to_owned(), weight }, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_route_names_a_model_of_any_provider_and_its_bound() {
+        let known = SystemProvider {
+            name: "other".to_owned(),
+            api: ProviderApi::OpenAiCompletions,
+            edited: true,
+            endpoints: Vec::new(),
+            keys: Vec::new(),
+            models: Vec::new(),
+        };
+        for (text, provider, code, bound) in [
+            ("m", "own", "m", None),
+            ("m@32000", "own", "m", Some(32_000)),
+            ("other/m@5", "other", "m", Some(5)),
+            ("maker/m", "own", "maker/m", None),
+            ("other/maker/m@latest", "other", "maker/m@latest", None),
+        ] {
+            let found = route(text, "own", std::slice::from_ref(&known));
+            let expect = (provider, code, bound);
+            assert_eq!(
+                (found.provider_name.as_str(), found.model_code.as_str(), found.context_tokens_max),
+                expect
+            );
         }
     }
 }

@@ -258,6 +258,7 @@ pub(super) fn provider_at(
         context_tokens_max: Some(200_000),
         output_tokens_max: Some(8_192),
         card: Some(CARD),
+        smart: None,
     };
     Arc::new(Provider {
         id: ProviderId::parse(&format!("mpt-{name}")).expect("an id"),

@@ -20,6 +20,11 @@ use crate::gateway::ports::*;
 
 const API: ProviderApi = ProviderApi::OpenAiCompletions;
 
+/// Without waiting between tries.
+fn limits() -> Limits {
+    Limits { again_after: Duration::ZERO, ..Limits::default() }
+}
+
 /// A provider `many` with a target at each of some upstreams, whose keys are `a`, `b` and so on: calls begin at the
 /// first and go on in order, for each weighs a million times what the next one does.
 struct Many {
@@ -29,7 +34,7 @@ struct Many {
 
 impl Many {
     async fn open(scripts: Vec<Vec<Step>>) -> Self {
-        Self::with(scripts, FakeBilling::default(), Limits::default()).await
+        Self::with(scripts, FakeBilling::default(), limits()).await
     }
 
     async fn with(scripts: Vec<Vec<Step>>, billing: FakeBilling, limits: Limits) -> Self {
@@ -113,17 +118,16 @@ async fn moves_on(what: &str, bad: Vec<Step>, limits: &Limits) {
 
 #[tokio::test]
 async fn what_fails_before_an_answer_goes_to_another_target_and_is_billed_once() {
-    let quick = Limits { first_byte_max: Duration::from_millis(150), ..Limits::default() };
+    let quick = Limits { first_byte_max: Duration::from_millis(150), ..limits() };
     for status in [401, 402, 403, 408, 429, 500, 502, 503, 504, 529] {
-        moves_on(&status.to_string(), plainly(status, "{}"), &Limits::default()).await;
-        moves_on(&format!("{status} for now"), answer(status, "{}"), &Limits::default()).await;
+        moves_on(&status.to_string(), plainly(status, "{}"), &limits()).await;
+        moves_on(&format!("{status} for now"), answer(status, "{}"), &limits()).await;
     }
-    moves_on("unpaid", plainly(429, r#"{"error":{"code":"insufficient_quota"}}"#), &Limits::default()).await;
-    moves_on("unpaid too", plainly(400, r#"{"error":{"code":"Arrearage"}}"#), &Limits::default()).await;
-    moves_on("closed", Vec::new(), &Limits::default()).await;
-    moves_on("half a head", vec![Step::Write(b"HTTP/1.1 200 OK\r\ncontent-".to_vec())], &Limits::default())
-        .await;
-    moves_on("no http", vec![Step::Write(b"220 smtp ready\r\n\r\n".to_vec())], &Limits::default()).await;
+    moves_on("unpaid", plainly(429, r#"{"error":{"code":"insufficient_quota"}}"#), &limits()).await;
+    moves_on("unpaid too", plainly(400, r#"{"error":{"code":"Arrearage"}}"#), &limits()).await;
+    moves_on("closed", Vec::new(), &limits()).await;
+    moves_on("half a head", vec![Step::Write(b"HTTP/1.1 200 OK\r\ncontent-".to_vec())], &limits()).await;
+    moves_on("no http", vec![Step::Write(b"220 smtp ready\r\n\r\n".to_vec())], &limits()).await;
     moves_on("silent", vec![Step::Wait(Arc::new(Notify::new()))], &quick).await;
 }
 
@@ -135,7 +139,7 @@ async fn an_address_where_nobody_listens_is_passed_by() {
     let nobody = format!("http://{}/v1", listener.local_addr().expect("an address"));
     drop(listener);
     let addresses = [nobody, format!("http://{}/v1", good.address)];
-    let many = Many::at(tasks, vec![good], &addresses, FakeBilling::default(), Limits::default()).await;
+    let many = Many::at(tasks, vec![good], &addresses, FakeBilling::default(), limits()).await;
     let response = many.ask().await;
     assert_eq!(header(&response, "x-creel-upstream"), "many/b");
     assert_eq!(text(response).await.0, 200);
@@ -285,9 +289,9 @@ async fn a_refused_key_is_left_out_for_a_minute() {
 
 #[tokio::test]
 async fn a_target_that_keeps_failing_is_left_alone_and_then_asked_by_one_call() {
-    let many = Many::open(vec![plainly(500, "{}")]).await;
-    for calls in [3, 5] {
-        assert_eq!(text(many.ask().await).await.0, 500);
+    let many = Many::open(vec![plainly(503, "{}")]).await;
+    for calls in [3, 6, 9, 12, 13] {
+        assert_eq!(text(many.ask().await).await.0, 503);
         assert_eq!(many.calls(), [calls]);
     }
     for _ in 0..10 {
@@ -296,11 +300,20 @@ async fn a_target_that_keeps_failing_is_left_alone_and_then_asked_by_one_call() 
         let (status, body) = text(response).await;
         assert!(status == 503 && body.contains("upstream_unavailable"), "{body}");
     }
-    assert_eq!(many.calls(), [5]);
+    assert_eq!(many.calls(), [13]);
     many.pass(5);
-    assert_eq!(text(many.ask().await).await.0, 500);
-    assert_eq!(many.calls(), [6], "one, and then it is left alone for longer");
+    assert_eq!(text(many.ask().await).await.0, 503);
+    assert_eq!(many.calls(), [14], "one, and then it is left alone for longer");
     assert_eq!(header(&many.ask().await, "retry-after"), "10");
+}
+
+#[tokio::test]
+async fn a_request_that_makes_its_upstream_stumble_shuts_no_other_out() {
+    let many = Many::open(vec![plainly(500, "{}")]).await;
+    for _ in 0..10 {
+        assert_eq!(text(many.ask().await).await.0, 500);
+    }
+    assert_eq!(many.calls(), [30]);
 }
 
 #[tokio::test]
@@ -322,7 +335,7 @@ async fn answers_that_keep_breaking_off_open_a_target_too() {
 #[tokio::test]
 async fn refusals_of_ours_are_held_against_no_target() {
     let billing = FakeBilling { refuse: Some(Refusal::QuotaSpent), ..FakeBilling::default() };
-    let many = Many::with(vec![answer(200, COMPLETION)], billing, Limits::default()).await;
+    let many = Many::with(vec![answer(200, COMPLETION)], billing, limits()).await;
     for key in [AGENT_KEY, PERSON_KEY] {
         for _ in 0..20 {
             many.house.chat(key, PLAIN).await;
@@ -343,11 +356,104 @@ async fn without_a_key_in_use_the_operator_is_told_to_look_after_it() {
         vec![FakeUpstream::start(&Tasks::new(), Vec::new()).await],
         &[],
         FakeBilling::default(),
-        Limits::default(),
+        limits(),
     )
     .await;
     let (status, body) = text(many.ask().await).await;
     let error: Value = serde_json::from_str(&body).expect("json");
     assert_eq!((status, error["error"]["code"].as_str()), (502, Some("upstream_credentials")));
     assert!(many.house.billing.booked.borrow().is_empty());
+}
+
+/// A smart model `auto` that stands for `s` at the first upstream, for small requests, and for `l` at the second.
+async fn smart(scripts: Vec<Vec<Step>>, billing: FakeBilling) -> Many {
+    let tasks = Tasks::new();
+    let mut upstreams = Vec::new();
+    for script in scripts {
+        upstreams.push(FakeUpstream::start(&tasks, script).await);
+    }
+    let tier = |at: usize, name: &str, code: &str, context_tokens_max| {
+        let address = format!("http://{}/v1", upstreams[at].address);
+        let provider = provider_at(name, API, vec![(target(name, API, "", &address), 1)], &[code]);
+        Tier { context_tokens_max, route: Route { model: provider.models[0].clone(), provider } }
+    };
+    let tiers = vec![tier(0, "small", "s", Some(1_000)), tier(1, "large", "l", None)];
+    let auto = Model {
+        code: "auto".into(),
+        name: "auto".into(),
+        context_tokens_max: None,
+        output_tokens_max: None,
+        card: None,
+        smart: Some(Arc::new(Smart { order: Order::Declared, tiers })),
+    };
+    let provider = Provider {
+        id: creel_wire::id::ProviderId::parse("mpt-credit").expect("an id"),
+        name: "credit".into(),
+        upstream: Upstream::new(API, Vec::new()),
+        billed: true,
+        models: vec![Arc::new(auto)],
+    };
+    let directory = Directory::new();
+    directory.replace(snapshot(Group::new(vec![Arc::new(provider)])));
+    let house = House::of(tasks, upstreams[0].clone(), directory, billing, limits()).await;
+    Many { house, upstreams }
+}
+
+fn asks_auto(content: &str) -> String {
+    format!(r#"{{"model":"auto","max_tokens":100,"messages":[{{"role":"user","content":"{content}"}}]}}"#)
+}
+
+fn reserved(booked: &Booked) -> &str {
+    match booked {
+        Booked::Reserved { model, .. } => model,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_smart_model_is_the_one_that_fits_and_says_which() {
+    let many = smart(vec![answer(200, COMPLETION), answer(200, COMPLETION)], FakeBilling::default()).await;
+    for (content, model, upstream, calls) in
+        [("hi", "s", "small", [1, 0]), (&*"x".repeat(5_000), "l", "large", [1, 1])]
+    {
+        let response = many.house.chat(AGENT_KEY, asks_auto(content)).await;
+        assert_eq!(
+            (header(&response, "x-creel-model"), header(&response, "x-creel-upstream")),
+            (model, upstream)
+        );
+        assert_eq!(text(response).await.0, 200);
+        assert_eq!(many.calls(), calls);
+        let booked = many.house.billing.booked.borrow().clone();
+        assert_eq!(reserved(&booked[booked.len() - 2]), model);
+    }
+    let sent: Value = serde_json::from_str(&many.upstreams[1].last().body).expect("json");
+    assert_eq!(sent["model"], "l");
+}
+
+#[tokio::test]
+async fn a_smart_model_goes_on_to_the_next_and_what_answered_is_billed() {
+    let many = smart(vec![plainly(500, "{}"), answer(200, COMPLETION)], FakeBilling::default()).await;
+    let response = many.house.chat(AGENT_KEY, asks_auto("hi")).await;
+    assert_eq!((header(&response, "x-creel-model"), header(&response, "x-creel-tries")), ("l", "4"));
+    assert_eq!(text(response).await, (200, COMPLETION.to_owned()));
+    assert_eq!(many.calls(), [3, 1]);
+    let booked = many.house.billing.after(4).await;
+    assert_eq!((reserved(&booked[0]), reserved(&booked[2])), ("s", "l"));
+    assert_eq!((&booked[1], &booked[3], booked.len()), (&Booked::Released, &used(), 4));
+}
+
+#[tokio::test]
+async fn a_smart_model_does_not_go_on_where_that_would_not_help() {
+    let many = smart(vec![answer(400, "{}"), answer(200, COMPLETION)], FakeBilling::default()).await;
+    assert_eq!(text(many.house.chat(PERSON_KEY, asks_auto("hi")).await).await.0, 400);
+    assert_eq!(many.calls(), [1, 0]);
+    let billing = FakeBilling { refuse: Some(Refusal::PacksSpent), ..FakeBilling::default() };
+    let many = smart(vec![answer(200, COMPLETION), answer(200, COMPLETION)], billing).await;
+    assert_eq!(text(many.house.chat(PERSON_KEY, asks_auto("hi")).await).await.0, 402);
+    assert_eq!(many.calls(), [0, 0]);
+    // The last failure is told where all have failed.
+    let many = smart(vec![plainly(401, "{}"), answer(429, "{}")], FakeBilling::default()).await;
+    let response = many.house.chat(PERSON_KEY, asks_auto("hi")).await;
+    assert_eq!((response.status().as_u16(), header(&response, "x-creel-model")), (429, "l"));
+    assert_eq!(many.house.billing.after(4).await[3], Booked::Released);
 }

@@ -2,8 +2,8 @@
 
 use creel_control::access::Actor;
 use creel_control::ledger::PriceList;
-use creel_control::model::{ModelFilter, ModelView};
-use creel_control::page::{Page, PageNumber};
+use creel_control::model::{ModelFilter, ModelView, SystemProvider};
+use creel_control::page::PageNumber;
 use creel_wire::error::ApiError;
 use creel_wire::ops::model::list_llm_templates::{Data, DataInferenceMetadata, Input, Output};
 
@@ -28,23 +28,26 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
         provider_id: given(input.provider_template_id),
         code: given(input.llm_code),
         ids: input.llm_template_ids,
+        smart,
     };
-    // A smart model picks another one for each call; there is none here.
-    let found = if smart {
-        Page { items: Vec::new(), total: 0, next: None }
-    } else {
-        app.models.list_models(&actor.account_id, &filter, page).await.map_err(api_error)?
-    };
+    let found = app.models.list_models(&actor.account_id, &filter, page).await.map_err(api_error)?;
+    let system =
+        if smart { app.models.list_system_providers().await.map_err(api_error)? } else { Vec::new() };
     let cards = app.credits.price_list().await.map_err(crate::ops::credit::api_error)?;
     Ok(Output {
-        data: Some(found.items.into_iter().map(|view| shown(view, &cards)).collect()),
+        data: Some(found.items.into_iter().map(|view| shown(view, &cards, &system)).collect()),
         page_number: Some(page.number),
         page_size: Some(page.size),
         total_count: Some(found.total),
     })
 }
 
-fn shown(view: ModelView, cards: &PriceList) -> Data {
+/// `system` is empty unless smart models are listed: only there a scope and a count of routes belong.
+fn shown(view: ModelView, cards: &PriceList, system: &[SystemProvider]) -> Data {
+    let routes = system.iter().find(|provider| Some(&provider.name) == view.system_provider_name.as_ref());
+    let routes =
+        routes.and_then(|provider| provider.models.iter().find(|model| model.code == view.model.code));
+    let routes = routes.and_then(|model| model.smart.as_ref()).map(|smart| smart.routes.len());
     let model = view.model;
     let card = match &view.system_provider_name {
         Some(system) => cards.system(system, &model.code),
@@ -66,6 +69,8 @@ fn shown(view: ModelView, cards: &PriceList) -> Data {
         name: Some(model.name),
         prices,
         provider_template_id: Some(model.provider_id.to_string()),
+        ref_scope: routes.map(|_| view.ref_scope.as_str().to_owned()),
+        route_policy_count: routes.and_then(|count| i64::try_from(count).ok()),
         ..Data::default()
     }
 }

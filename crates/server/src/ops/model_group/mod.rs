@@ -111,6 +111,11 @@ fn parameter(field: Field) -> &'static str {
         Field::Models => "LlmTemplateItems",
         Field::Endpoints => "Endpoints",
         Field::Weight => "Weight",
+        Field::KeyName => "KeyName",
+        Field::ApiKey => "ApiKey",
+        Field::BaseUrl => "BaseUrl",
+        Field::Code => "LlmCode",
+        Field::Routes => "Routes",
     }
 }
 
@@ -161,12 +166,13 @@ pub(crate) fn api_error(error: ModelError) -> ApiError {
                  of your own, or ask the operator to configure one."
             ),
         ),
-        E::SystemNameTaken(_)
-        | E::SystemProviderInUse(_)
-        | E::SystemKeyNotFound(_)
-        | E::LastSystemKey
-        | E::EndpointInUse
-        | E::TooManySystemParts(_) => ApiError::new(ErrorCode::INVALID_PARAMETER, sentence(&error)),
+        E::SystemNameTaken(_) => ApiError::new(ErrorCode::SYSTEM_NAME_TAKEN, sentence(&error)),
+        E::SystemProviderInUse(_) | E::LastSystemKey | E::EndpointInUse => {
+            ApiError::new(ErrorCode::SYSTEM_PROVIDER_IN_USE, sentence(&error))
+        }
+        E::SystemKeyNotFound(_) => ApiError::new(ErrorCode::SYSTEM_KEY_NOT_FOUND, sentence(&error)),
+        E::SystemModelNotFound(_) => ApiError::new(ErrorCode::SYSTEM_MODEL_NOT_FOUND, sentence(&error)),
+        E::TooManySystemParts(_) => ApiError::new(ErrorCode::SYSTEM_PROVIDERS_LIMIT, sentence(&error)),
         E::TooManyGroups => ApiError::new(ErrorCode::INVALID_PARAMETER, sentence(&error)),
         E::TooManyProviders => ApiError::invalid("ModelTemplateId", sentence(&error)),
         E::TooManyModels => ApiError::invalid("LlmTemplateItems", sentence(&error)),
