@@ -58,6 +58,18 @@ def test_models_are_shown_as_they_were_made(tenant):
         tenant.refused("BatchCreateLlmTemplates", "InvalidModelTemplateId", call, ModelTemplateId=group(tenant))
 
 
+def smart_model(tenant) -> str:
+    """A model that stands for two others, which the operator put among those that credits are spent on."""
+    # The provider is one of the whole server: other cases see it with a model more, and after this with one edit.
+    routes = [{"LlmCode": MODEL, "ContextTokensMax": 32000}, {"LlmCode": MODEL}]
+    tenant.call("PutSystemModel", ProviderName="wuying-credit", LlmCode="auto", Routes=routes)
+    base = {name: value for name, value in tenant.good("CreateModelProviderTemplate").items() if name != "Config"}
+    wuying = base | {"ProviderType": "WuyingCredit", "ProviderName": "wuying-credit"}
+    made = tenant.call("CreateModelProviderTemplate", wuying)["Data"]["ProviderTemplateId"]
+    tenant.call("BatchCreateLlmTemplates", ProviderTemplateId=made, LlmTemplateItems=[{"LlmCode": "auto"}])
+    return tenant.call("ListLlmTemplates", ProviderTemplateId=made)["Data"][0]["LlmTemplateId"]
+
+
 def test_models_are_found_by_what_they_are(tenant):
     group_id, provider_id = filled(tenant)
     other_group, other_provider = filled(tenant)
@@ -72,7 +84,11 @@ def test_models_are_found_by_what_they_are(tenant):
     found = lambda answer: [model["LlmTemplateId"] for model in answer["Data"]]  # noqa: E731
     tenant.filters("ListLlmTemplates", {"PageSize": 1000}, found, ids["big"], rows)
     with tenant.claim("ListLlmTemplates", "SmartModel", "BizType"):
-        assert found(tenant.call("ListLlmTemplates", SmartModel=True, BizType=1)) == []
+        smart = smart_model(tenant)
+        answer = tenant.call("ListLlmTemplates", SmartModel=True, BizType=1, PageSize=1000)
+        assert {model["LlmCode"] for model in answer["Data"]} == {"auto"}
+        told = next(model for model in answer["Data"] if model["LlmTemplateId"] == smart)
+        assert (told["RoutePolicyCount"], told["RefScope"]) == (2, "RESOURCE_MIXED")
         tenant.refused("ListLlmTemplates", "MissingBizType", SmartModel=True)
     tenant.pages_by_number("ListLlmTemplates", {})
 

@@ -23,6 +23,7 @@ use creel_control::tasks::Tasks;
 use creel_control::user::Users;
 
 use creel_wire::error::ApiError;
+use creel_wire::id::AccountId;
 
 use crate::config::Config;
 use crate::http::Metrics;
@@ -43,6 +44,8 @@ pub(crate) struct Services {
     pub(crate) store: Store,
     pub(crate) tasks: Tasks,
     pub(crate) accounts: Accounts,
+    /// The account that the first start made: its owner is this server's operator.
+    pub(crate) operator_account_id: AccountId,
     pub(crate) principals: Principals,
     pub(crate) audit: AuditLog,
     pub(crate) refusals: Refusals,

@@ -139,13 +139,14 @@ impl Server {
             store,
             tasks: tasks.clone(),
             accounts,
+            operator_account_id: root.id,
             principals,
             metrics: Metrics::new(),
             nonces: Nonces::default(),
             limits,
         });
         write_key_uses(&app);
-        audit::start(&app, audit_key, root.id);
+        audit::start(&app, audit_key);
         let links = agents::start(&app, &admin_url, &agent_url).await?;
         if app.config.has_role(Role::Gateway) {
             let gateway = llm::start(&app).await?;

@@ -48,6 +48,7 @@ pub(crate) mod principal;
 mod region;
 mod resource_group;
 pub(crate) mod runtime;
+mod system_provider;
 mod tag;
 mod user;
 
@@ -170,6 +171,15 @@ operations! {
     runtime::start_desktops,
     runtime::stop_desktops,
     runtime::wakeup_desktops,
+    system_provider::create_system_provider,
+    system_provider::create_system_provider_key,
+    system_provider::delete_system_model,
+    system_provider::delete_system_provider,
+    system_provider::delete_system_provider_key,
+    system_provider::list_system_providers,
+    system_provider::put_system_model,
+    system_provider::update_system_provider,
+    system_provider::update_system_provider_key,
     tag::list_tag_resources,
     tag::tag_resources,
     tag::untag_resources,

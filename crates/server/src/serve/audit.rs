@@ -2,12 +2,11 @@
 
 use creel_control::audit::{Sealer, SealerConfig};
 use creel_control::seal::SealKey;
-use creel_wire::id::AccountId;
 
 use crate::app::App;
 use crate::config::Role;
 
-pub(super) fn start(app: &App, key: SealKey, operator_account_id: AccountId) {
+pub(super) fn start(app: &App, key: SealKey) {
     app.refusals.start(&app.tasks);
     if !app.config.has_role(Role::Controller) {
         return;
@@ -17,7 +16,7 @@ pub(super) fn start(app: &App, key: SealKey, operator_account_id: AccountId) {
         roots: app.config.audit_roots(),
         owner_id: creel_control::id_gen::random_text(16),
         retention_days: app.config.audit.retention_days,
-        operator_account_id,
+        operator_account_id: app.operator_account_id.clone(),
     };
     Sealer::new(app.store.clone(), app.ids.clone(), config).start(&app.tasks);
 }
