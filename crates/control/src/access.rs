@@ -22,6 +22,8 @@ pub enum Principal {
     Member(Member),
     /// The operator, by `creel admin` on the server's own machine.
     Operator,
+    /// Creel, for what it does by itself.
+    Creel,
 }
 
 /// Somebody under an account, by one of their keys.
@@ -114,6 +116,7 @@ impl Actor {
             Principal::AccessKey(id) => id.as_str(),
             Principal::Member(member) => member.key_id.as_str(),
             Principal::Operator => "operator",
+            Principal::Creel => "creel",
         }
     }
 
@@ -123,6 +126,7 @@ impl Actor {
             Principal::AccessKey(_) => format!("account:{}", self.account_id),
             Principal::Member(member) => format!("user:{}", member.name),
             Principal::Operator => "operator".to_owned(),
+            Principal::Creel => "creel".to_owned(),
         }
     }
 
@@ -136,7 +140,7 @@ impl Actor {
         match &self.principal {
             Principal::AccessKey(id) => id.is_temporary(),
             Principal::Member(member) => member.key_id.is_temporary(),
-            Principal::Operator => false,
+            Principal::Operator | Principal::Creel => false,
         }
     }
 
@@ -213,9 +217,23 @@ impl Actor {
 impl Actor {
     /// The operator acting on an account from the command line.
     pub fn operator(account_id: AccountId, action: &'static str, request_id: String) -> Self {
+        Self::internal(Principal::Operator, account_id, action, request_id)
+    }
+
+    /// Creel acting on an account by itself.
+    pub fn creel(account_id: AccountId, action: &'static str, request_id: String) -> Self {
+        Self::internal(Principal::Creel, account_id, action, request_id)
+    }
+
+    fn internal(
+        principal: Principal,
+        account_id: AccountId,
+        action: &'static str,
+        request_id: String,
+    ) -> Self {
         Self {
             account_id,
-            principal: Principal::Operator,
+            principal,
             end_user: None,
             action,
             origin: Origin::default(),

@@ -72,6 +72,11 @@ impl IdGen {
         self.parsed(&format!("1{digits}"), AccountId::parse)
     }
 
+    /// Milliseconds and eleven random bits: sorts by time, and is below 2^53 until the year 2109.
+    pub fn order(&self) -> i64 {
+        self.clock.now_ms() * 2_048 + rand::random_range(0..2_048)
+    }
+
     /// `LTAI` and 20 letters or digits.
     pub fn access_key(&self) -> AccessKeyId {
         self.parsed(&format!("LTAI{}", random_text(20)), AccessKeyId::parse)

@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod message;
 pub mod model;
 pub mod office_site;
+pub mod order;
 pub mod page;
 pub mod policy;
 pub mod principal;

@@ -14,6 +14,7 @@ use creel_control::ledger::Credits;
 use creel_control::message::Messages;
 use creel_control::model::Models;
 use creel_control::office_site::OfficeSites;
+use creel_control::order::Orders;
 use creel_control::principal::Principals;
 use creel_control::resource_group::ResourceGroups;
 use creel_control::runtime::Runtimes;
@@ -27,6 +28,7 @@ use creel_wire::id::AccountId;
 
 use crate::config::Config;
 use crate::http::Metrics;
+use crate::order_approval::OrderApproval;
 use crate::rpc::{Limits, Nonces};
 
 /// Cheap to clone; all clones are the same server.
@@ -59,6 +61,8 @@ pub(crate) struct Services {
     pub(crate) channels: Channels,
     pub(crate) credits: Credits,
     pub(crate) call_limits: CallLimits,
+    pub(crate) orders: Orders,
+    pub(crate) order_approval: OrderApproval,
     pub(crate) users: Users,
     pub(crate) entitlements: Entitlements,
     pub(crate) metrics: Metrics,

@@ -9,5 +9,7 @@ mod guest_link;
 mod http;
 mod llm_access;
 mod ops;
+mod order_approval;
 mod rpc;
 pub mod serve;
+mod webhook;

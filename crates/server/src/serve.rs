@@ -21,6 +21,7 @@ use creel_control::ledger::{Credits, LedgerError};
 use creel_control::message::Messages;
 use creel_control::model::{ModelError, Models, ProviderApi};
 use creel_control::office_site::OfficeSites;
+use creel_control::order::Orders;
 use creel_control::principal::{self, Principals};
 use creel_control::resource_group::ResourceGroups;
 use creel_control::runtime::Runtimes;
@@ -31,6 +32,7 @@ use creel_control::user::Users;
 use crate::app::{App, Services};
 use crate::config::{Config, ConfigError, DataDir, Locks, Role};
 use crate::http::{self, AdminService, AgentService, Listener, Metrics, SHUTDOWN_DEADLINE};
+use crate::order_approval::OrderApproval;
 use crate::rpc::{Limits, Nonces};
 
 /// Name of the account that the first start makes.
@@ -49,7 +51,7 @@ pub enum ServeError {
     SystemProviderApi { name: String, api: String },
     #[error("opening the ledger")]
     Ledger(#[from] LedgerError),
-    #[error("making the client for model providers")]
+    #[error("making the client for model providers and webhooks")]
     Upstream(#[from] rustls::Error),
     #[error("preparing a place for agents")]
     Driver(#[from] DriverError),
@@ -117,6 +119,8 @@ impl Server {
         let runtimes = Runtimes::new(store.clone(), ids.clone());
 
         let limits = Limits::new(&config.limits);
+        let orders = Orders::new(store.clone(), ids.clone(), config.orders.currency.clone());
+        let order_approval = OrderApproval::new(&config.orders, clock.clone())?;
         let app = App::new(Services {
             admin_url: admin_url.clone(),
             config,
@@ -135,6 +139,8 @@ impl Server {
             channels,
             credits,
             call_limits: CallLimits::new(store.clone()),
+            orders,
+            order_approval,
             ids,
             store,
             tasks: tasks.clone(),

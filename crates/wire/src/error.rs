@@ -145,6 +145,12 @@ codes! {
     /// Model groups would be left without it.
     SYSTEM_PROVIDER_IN_USE = "DeleteConflict.SystemProvider", 409;
     SYSTEM_PROVIDERS_LIMIT = "LimitExceeded.SystemProvider", 409;
+    /// The operator's price list does not have what is ordered.
+    ORDER_NOT_OFFERED = "Order.NotOffered", 400;
+    /// Whoever approves orders has said no.
+    ORDER_DENIED = "Order.Denied", 403;
+    /// Whoever approves orders could not be asked.
+    ORDER_NOT_APPROVED = "Order.ApprovalUnavailable", 503;
     /// The agent is not running, so a message cannot reach it.
     AGENT_NOT_RUNNING = "Agent.NotRunning", 400;
 }

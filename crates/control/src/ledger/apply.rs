@@ -68,6 +68,7 @@ impl Settlement {
             usage: if number == 0 { self.settle.usage } else { Default::default() },
             micros: Micros(part.micros),
             unbilled_micros: Micros(part.unbilled),
+            postpaid: part.postpaid,
             card: start.card,
             month: self.reserve.month,
             hour: hour_of(self.settle.at_ms),

@@ -45,6 +45,8 @@ pub(crate) struct AgentLoad {
 pub(crate) struct PackLoad {
     pub(crate) id: CreditPackId,
     pub(crate) monthly: bool,
+    /// Calls go on when it is used up.
+    pub(crate) postpaid: bool,
     pub(crate) total: i64,
     pub(crate) used: i64,
     pub(crate) starts_at_ms: i64,
@@ -236,13 +238,16 @@ impl Book {
         let mut held = bound.min(quota_free.unwrap_or(i64::MAX));
         let mut packs = Vec::new();
         let uses_packs = self.uses_packs(&start);
+        let postpaid = uses_packs && self.is_postpaid(&start, now_ms);
         if uses_packs {
             let order = self.spendable(&start, now_ms);
-            if order.is_empty() {
+            if order.is_empty() && !postpaid {
                 return Err(Denial::Refuse(Refusal::PacksSpent));
             }
             packs = take(&order, held);
-            held = packs.iter().map(|(_, micros)| micros).sum();
+            if !postpaid {
+                held = packs.iter().map(|(_, micros)| micros).sum();
+            }
         }
         self.traffic
             .check(&start.limits, now_ms)
@@ -257,7 +262,8 @@ impl Book {
             let flight = agent.flight(month);
             flight.held = flight.held.saturating_add(held);
         }
-        let reserve = Arc::new(Reserve { start, month, uses_packs, packs, held, at_ms: now_ms, deadline_ms });
+        let reserve =
+            Arc::new(Reserve { start, month, uses_packs, postpaid, packs, held, at_ms: now_ms, deadline_ms });
         self.open.insert(reserve.start.call_id.clone(), reserve.clone());
         Ok(reserve)
     }
@@ -279,15 +285,22 @@ impl Book {
         start.billed || (bills_all && start.card.is_some())
     }
 
-    /// The packs that this call may spend, in order, with what is free of each.
-    fn spendable(&self, start: &CallStart, now_ms: i64) -> Vec<(CreditPackId, i64)> {
+    /// The packs of the account and of the runtime that are valid now.
+    fn valid_packs(&self, start: &CallStart, now_ms: i64) -> impl Iterator<Item = &Pack> {
         let account = self.accounts.get(&start.account_id).map(|account| account.packs.as_slice());
         let agent = self.agents.get(&start.runtime_id).map(|agent| agent.packs.as_slice());
         let ids = account.unwrap_or_default().iter().chain(agent.unwrap_or_default());
-        let mut packs: Vec<&Pack> = ids
-            .filter_map(|id| self.packs.get(id))
-            .filter(|pack| pack.valid(now_ms) && pack.free() > 0)
-            .collect();
+        ids.filter_map(|id| self.packs.get(id)).filter(move |pack| pack.valid(now_ms))
+    }
+
+    /// Whether calls go on when the packs are used up.
+    fn is_postpaid(&self, start: &CallStart, now_ms: i64) -> bool {
+        self.valid_packs(start, now_ms).any(|pack| pack.load.postpaid)
+    }
+
+    /// The packs that this call may spend, in order, with what is free of each.
+    fn spendable(&self, start: &CallStart, now_ms: i64) -> Vec<(CreditPackId, i64)> {
+        let mut packs: Vec<&Pack> = self.valid_packs(start, now_ms).filter(|pack| pack.free() > 0).collect();
         packs.sort_by(|a, b| a.order().cmp(&b.order()));
         packs.into_iter().map(|pack| (pack.load.id.clone(), pack.free())).collect()
     }
@@ -299,7 +312,8 @@ impl Book {
         }
         let Some(agent) = self.agents.get(&start.runtime_id) else { return Err(Denial::Load) };
         let quota = agent.quota_free(month_of(now_ms)).map(|free| free.max(0));
-        let packs = self.uses_packs(start).then(|| {
+        let limited = self.uses_packs(start) && !self.is_postpaid(start, now_ms);
+        let packs = limited.then(|| {
             self.spendable(start, now_ms).iter().fold(0i64, |sum, (_, free)| sum.saturating_add(*free))
         });
         Ok(match (quota, packs) {
@@ -391,21 +405,23 @@ impl Book {
                     }
                 }
             }
-            billed = takes.iter().map(|(_, micros)| micros).sum();
-            parts.extend(takes.into_iter().map(|(id, micros)| Part {
-                pack: Some(id),
-                micros,
-                unbilled: 0,
-                label,
-            }));
+            let paid: i64 = takes.iter().map(|(_, micros)| micros).sum();
+            parts.extend(
+                takes.into_iter().map(|(id, micros)| Part { pack: Some(id), ..Part::of(micros, label) }),
+            );
+            if reserve.postpaid && billed > paid {
+                parts.push(Part { postpaid: true, ..Part::of(billed - paid, label) });
+            } else {
+                billed = paid;
+            }
         } else if billed > 0 {
-            parts.push(Part { pack: None, micros: billed, unbilled: 0, label });
+            parts.push(Part::of(billed, label));
         }
         if cost > billed {
-            parts.push(Part { pack: None, micros: 0, unbilled: cost - billed, label: Label::Overrun });
+            parts.push(Part { unbilled: cost - billed, ..Part::of(0, Label::Overrun) });
         }
         if parts.is_empty() {
-            parts.push(Part { pack: None, micros: 0, unbilled: 0, label });
+            parts.push(Part::of(0, label));
         }
         parts
     }
@@ -460,15 +476,12 @@ impl Book {
 /// The entries of a call of which only the reservation is known.
 pub(crate) fn unknown(reserve: &Reserve, now_ms: i64) -> Settle {
     let label = Label::Unsettled;
-    let held = |(id, micros): &(CreditPackId, i64)| Part {
-        pack: Some(id.clone()),
-        micros: *micros,
-        unbilled: 0,
-        label,
-    };
+    let held =
+        |(id, micros): &(CreditPackId, i64)| Part { pack: Some(id.clone()), ..Part::of(*micros, label) };
     let mut parts: Vec<Part> = reserve.packs.iter().map(held).collect();
-    if parts.is_empty() {
-        parts.push(Part { pack: None, micros: reserve.held, unbilled: 0, label });
+    let rest = reserve.held - reserve.packs.iter().map(|(_, micros)| micros).sum::<i64>();
+    if parts.is_empty() || rest > 0 {
+        parts.push(Part { postpaid: reserve.postpaid && rest > 0, ..Part::of(rest, label) });
     }
     Settle { call_id: reserve.start.call_id.clone(), usage: reserve.start.bound, parts, at_ms: now_ms }
 }

@@ -36,10 +36,11 @@ fn call(number: usize, kind: u8, bound: u64) -> CallStart {
     }
 }
 
-fn packs(totals: &[i64]) -> Vec<PackLoad> {
+fn packs(totals: &[i64], postpaid: bool) -> Vec<PackLoad> {
     let pack = |(number, total): (usize, &i64)| PackLoad {
         id: CreditPackId::parse(&format!("crp-{number}")).unwrap(),
         monthly: number == 1,
+        postpaid: postpaid && number == 0,
         total: *total,
         used: 0,
         starts_at_ms: 0,
@@ -49,9 +50,13 @@ fn packs(totals: &[i64]) -> Vec<PackLoad> {
 }
 
 fn book(totals: &[i64], quota: Option<i64>) -> Book {
+    book_of(packs(totals, false), quota)
+}
+
+fn book_of(packs: Vec<PackLoad>, quota: Option<i64>) -> Book {
     let mut book = Book::default();
     let start = call(0, 0, 0);
-    let account = AccountLoad { bills_all: false, packs: packs(totals) };
+    let account = AccountLoad { bills_all: false, packs };
     let agent = AgentLoad { quota, month: month_of(NOW_MS), used: 0, packs: Vec::new() };
     book.load(&start.account_id, &start.runtime_id, account, agent);
     book
@@ -163,6 +168,34 @@ proptest! {
         let of_packs = totals.iter().sum::<i64>() - paid;
         let expect = quota.map_or(of_packs, |quota| of_packs.min(quota - sums.billed));
         prop_assert_eq!(book.remaining(&call(0, 0, 1), NOW_MS).unwrap(), Some(expect));
+    }
+}
+
+proptest! {
+    #[test]
+    fn postpaid_calls_are_billed_whole_and_packs_never_more_than_they_have(
+        totals in prop::collection::vec(0..300i64, 1..4),
+        calls in prop::collection::vec((0..200u64, 0..300u64), 1..40),
+    ) {
+        let mut book = book_of(packs(&totals, true), None);
+        let mut sums = Sums::default();
+        let mut postpaid = 0;
+        for (number, (bound, used)) in calls.iter().enumerate() {
+            let start = call(number, 0, *bound);
+            prop_assert_eq!(book.remaining(&start, NOW_MS), Ok(None));
+            let reserve = book.reserve(start.clone(), NOW_MS, i64::MAX).unwrap();
+            prop_assert_eq!(reserve.held, i64::try_from(*bound).unwrap());
+            let (reserve, settle) =
+                book.settle(&start.call_id, output(*used), UsageSource::Upstream, NOW_MS).unwrap();
+            sums.add(&settle);
+            let unpaid = |part: &&super::record::Part| part.pack.is_none() && part.micros > 0;
+            prop_assert!(settle.parts.iter().filter(unpaid).all(|part| part.postpaid));
+            postpaid += settle.parts.iter().filter(unpaid).map(|part| part.micros).sum::<i64>();
+            book.applied(&reserve, &settle);
+        }
+        let cost: i64 = calls.iter().map(|(_, used)| i64::try_from(*used).unwrap()).sum();
+        let of_packs = totals.iter().sum::<i64>().min(cost);
+        prop_assert_eq!((sums.billed, postpaid), (cost, cost - of_packs));
     }
 }
 

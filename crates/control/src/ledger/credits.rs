@@ -5,7 +5,7 @@ use creel_wire::money::Micros;
 
 use super::apply::Sums;
 use super::period::{month_end_ms, month_start_ms};
-use super::{Entry, Label, LedgerError, Pack, PackSource, month_of};
+use super::{Entry, Label, LedgerError, Pack, PackSource, UsedUpStrategy, month_of};
 use crate::access::Actor;
 use crate::id_gen::IdGen;
 use crate::store::{Store, StoreError, Tx};
@@ -72,6 +72,8 @@ fn monthly_pack(
         starts_at_ms: month_start_ms(now_ms).max(granted_at_ms),
         expires_at_ms: Some(month_end_ms(now_ms)),
         created_at_ms: now_ms,
+        // The row gets that of the month before.
+        used_up_strategy: None,
     }
 }
 
@@ -170,6 +172,7 @@ impl Credits {
                         starts_at_ms: now_ms,
                         expires_at_ms: grant.expires_at_ms,
                         created_at_ms: now_ms,
+                        used_up_strategy: None,
                     };
                     tx.insert_pack(&pack, None).await?;
                     tx.touch_ledger(&actor.account_id, None).await?;
@@ -188,6 +191,31 @@ impl Credits {
                 Box::pin(async move {
                     actor.audit(tx, &[actor.account_id.as_str()], now_ms).await?;
                     Ok(tx.touch_ledger(&actor.account_id, Some(bills_all)).await?)
+                })
+            })
+            .await
+    }
+
+    /// Sets what happens when these packs of the actor's account are used up; if one of them is not the account's,
+    /// nothing changes. A strategy that was carried out before is carried out again.
+    pub async fn set_used_up_strategy(
+        &self,
+        actor: Actor,
+        pack_ids: Vec<String>,
+        strategy: UsedUpStrategy,
+    ) -> Result<(), LedgerError> {
+        let now_ms = self.store.clock().now_ms();
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let resources: Vec<&str> = pack_ids.iter().map(String::as_str).collect();
+                    actor.audit(tx, &resources, now_ms).await?;
+                    for id in &pack_ids {
+                        if tx.set_used_up_strategy(&actor.account_id, id, strategy).await? == 0 {
+                            return Err(LedgerError::PackNotFound(id.clone()));
+                        }
+                    }
+                    Ok(tx.touch_ledger(&actor.account_id, None).await?)
                 })
             })
             .await

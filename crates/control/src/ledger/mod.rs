@@ -25,6 +25,7 @@ mod record;
 mod recover;
 mod table;
 mod usage;
+mod used_up;
 
 use std::sync::Arc;
 
@@ -47,6 +48,7 @@ pub use period::{PeriodUnit, hour_of, hour_start_ms, month_of, span_of};
 pub use prices::{Price, PriceList, SystemPrice};
 pub(crate) use table::JournalRow;
 pub use usage::{Agent, AgentKind, EntriesPage, EntriesQuery, Subject, UsageInfo};
+pub use used_up::UsedUp;
 
 /// A call that wants to begin.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +168,8 @@ pub struct Entry {
     pub micros: Micros,
     /// What the call cost beyond that.
     pub unbilled_micros: Micros,
+    /// No pack paid it, because the strategy of a used up one is Postpaid.
+    pub postpaid: bool,
     /// The prices of the call.
     pub card: Option<RateCard>,
     /// The month whose quota it counts in, such as 202601.
@@ -220,6 +224,41 @@ pub struct Pack {
     /// `None`: never.
     pub expires_at_ms: Option<i64>,
     pub created_at_ms: i64,
+    /// What happens when it is used up; `None`: calls are refused.
+    pub used_up_strategy: Option<UsedUpStrategy>,
+}
+
+/// What happens when a pack is used up and there is no other to spend; the provider's PackageUsedUpStrategy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsedUpStrategy {
+    /// Calls go on until the pack ends; what they cost is an entry without a pack, marked as postpaid.
+    Postpaid,
+    /// Calls are refused and the runtimes that could spend it hibernate.
+    Shutdown,
+    /// Calls are refused, these runtimes are stopped, and do not start before there are credits.
+    Maintenance,
+}
+
+impl UsedUpStrategy {
+    /// As in the API and in the store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            UsedUpStrategy::Postpaid => "Postpaid",
+            UsedUpStrategy::Shutdown => "Shutdown",
+            UsedUpStrategy::Maintenance => "Maintenance",
+        }
+    }
+}
+
+impl std::str::FromStr for UsedUpStrategy {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        [UsedUpStrategy::Postpaid, UsedUpStrategy::Shutdown, UsedUpStrategy::Maintenance]
+            .into_iter()
+            .find(|strategy| strategy.as_str() == text)
+            .ok_or_else(|| StoreError::Corrupt { what: "a pack's strategy".to_owned() })
+    }
 }
 
 /// Why the ledger or a change of credits failed.

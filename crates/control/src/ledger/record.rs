@@ -25,6 +25,9 @@ pub(crate) struct Reserve {
     pub(crate) month: i64,
     /// It is paid from packs, besides counting against the quota.
     pub(crate) uses_packs: bool,
+    /// What packs do not pay is entered without one: a used up pack's strategy is Postpaid.
+    #[serde(default)]
+    pub(crate) postpaid: bool,
     /// Micro-credits held of each pack, in the order in which they are spent.
     pub(crate) packs: Vec<(CreditPackId, i64)>,
     /// Micro-credits held in all.
@@ -40,6 +43,15 @@ pub(crate) struct Part {
     pub(crate) micros: i64,
     pub(crate) unbilled: i64,
     pub(crate) label: Label,
+    #[serde(default)]
+    pub(crate) postpaid: bool,
+}
+
+impl Part {
+    /// What no pack pays.
+    pub(crate) fn of(micros: i64, label: Label) -> Self {
+        Self { pack: None, micros, unbilled: 0, label, postpaid: false }
+    }
 }
 
 /// How a call ended.

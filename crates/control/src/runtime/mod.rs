@@ -26,6 +26,9 @@ use crate::page::{Cursor, Page, PageNumber};
 use crate::store::{Store, StoreError, Topic};
 use crate::tag::BadTags;
 
+/// Runtimes that are stopped at once, of those whose credits are used up.
+const RUNTIMES_AT_ONCE: usize = 500;
+
 /// What an administrator wants of a sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Power {
@@ -147,6 +150,8 @@ pub enum RuntimeError {
     NotFound(String),
     #[error("runtime {id} is {status}, so it cannot be {action}")]
     WrongStatus { id: RuntimeId, status: &'static str, action: &'static str },
+    #[error("the credits of runtime {0} are used up, and its pack keeps it stopped then")]
+    CreditsUsedUp(RuntimeId),
     #[error("no office site {0} in this account and region")]
     OfficeSiteNotFound(String),
     #[error("no resource group {0} in this account")]
@@ -260,17 +265,43 @@ impl Runtimes {
                     check_all_found(&ids, &runtimes)?;
                     audit(&actor, tx, &runtimes, now_ms).await?;
                     for runtime in &runtimes {
-                        let (power, boots) = power_after(change, runtime)?;
-                        tx.set_runtime_power(&runtime.id, power, runtime.boot_generation + boots).await?;
-                        if !power.is_on() || change == PowerChange::Reboot {
-                            end_open_runs(tx, &runtime.id, false, now_ms).await?;
+                        let starts = matches!(change, PowerChange::Start | PowerChange::Wake);
+                        if starts && tx.is_in_maintenance(&actor.account_id, &runtime.id, now_ms).await? {
+                            return Err(RuntimeError::CreditsUsedUp(runtime.id.clone()));
                         }
-                        tx.wake(&runtime.id, now_ms).await?;
+                        change_power(tx, runtime, change, now_ms).await?;
                     }
                     Ok(())
                 })
             })
             .await
+    }
+
+    /// Stops, or hibernates, those of these runtimes that are to run, because their credits are used up; gives how
+    /// many that are. What cannot hibernate yet is stopped.
+    pub(crate) async fn stop_spent(
+        tx: &mut crate::store::Tx,
+        actor: &Actor,
+        ids: &[RuntimeId],
+        change: PowerChange,
+        now_ms: i64,
+    ) -> Result<usize, RuntimeError> {
+        let mut stopped = Vec::new();
+        for ids in ids.chunks(RUNTIMES_AT_ONCE) {
+            let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+            let runtimes = tx.lock_runtimes(&actor.account_id, &ids).await?;
+            for runtime in runtimes.into_iter().filter(|runtime| runtime.power.is_on()) {
+                match change_power(tx, &runtime, change, now_ms).await {
+                    Err(RuntimeError::WrongStatus { .. }) => {
+                        change_power(tx, &runtime, PowerChange::Stop, now_ms).await?;
+                    }
+                    other => other?,
+                }
+                stopped.push(runtime);
+            }
+        }
+        audit(actor, tx, &stopped, now_ms).await?;
+        Ok(stopped.len())
     }
 
     /// Gives runtimes a name: all of them, or none if one does not exist.
@@ -317,6 +348,22 @@ impl Runtimes {
             })
             .await
     }
+}
+
+/// Writes the wish that a change leaves.
+async fn change_power(
+    tx: &mut crate::store::Tx,
+    runtime: &Runtime,
+    change: PowerChange,
+    now_ms: i64,
+) -> Result<(), RuntimeError> {
+    let (power, boots) = power_after(change, runtime)?;
+    tx.set_runtime_power(&runtime.id, power, runtime.boot_generation + boots).await?;
+    if !power.is_on() || change == PowerChange::Reboot {
+        end_open_runs(tx, &runtime.id, false, now_ms).await?;
+    }
+    tx.wake(&runtime.id, now_ms).await?;
+    Ok(())
 }
 
 /// The one place where a list is narrowed to what its caller may see.

@@ -21,6 +21,7 @@ mod list;
 mod migrate;
 mod model;
 mod office_site;
+mod order;
 mod policy;
 mod principal;
 mod recent;

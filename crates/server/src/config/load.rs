@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use creel_wire::id::AccessKeyId;
 use creel_wire::secret::Secret;
 
-use super::{Config, ConfigError, DriverKind, EnvironmentSecrets, Role};
+use super::{ApprovalKind, Config, ConfigError, DriverKind, EnvironmentSecrets, Role};
 
 /// Where environment variables come from: the process, or a test's table.
 pub trait Environment {
@@ -93,6 +93,9 @@ impl Config {
         for provider in &mut config.system_providers {
             provider.resolve(environment)?;
         }
+        if let Some(webhook) = &mut config.orders.webhook {
+            webhook.resolve("orders.webhook", environment)?;
+        }
         config.environment = EnvironmentSecrets::read(environment)?;
         config.check()?;
         Ok(config)
@@ -140,6 +143,17 @@ impl Config {
         }
         if !(1..=36_500).contains(&self.messages.retention_days) {
             return Err(ConfigError::value("messages.retention_days", "give 1 to 36500 days"));
+        }
+        if (self.orders.approval == ApprovalKind::Webhook) != self.orders.webhook.is_some() {
+            return Err(ConfigError::value(
+                "orders",
+                "give orders.webhook where approval is webhook, and only there",
+            ));
+        }
+        if self.orders.currency.len() != 3
+            || !self.orders.currency.bytes().all(|byte| byte.is_ascii_uppercase())
+        {
+            return Err(ConfigError::value("orders.currency", "give three capital letters, such as CNY"));
         }
         if self.roles.is_empty() {
             return Err(ConfigError::value("roles", "name at least one of api, gateway, controller"));

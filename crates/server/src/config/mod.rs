@@ -7,6 +7,7 @@ mod data_dir;
 mod error;
 mod load;
 mod system_provider;
+mod webhook;
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,6 +21,7 @@ pub use data_dir::{DataDir, Locks, RootCredentials};
 pub use error::ConfigError;
 pub use load::{Environment, ServeArgs, StoreArgs};
 pub use system_provider::{ModelPrice, SystemModel, SystemProvider};
+pub use webhook::WebhookConfig;
 
 /// Everything that the operator can set.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -51,6 +53,7 @@ pub struct Config {
     pub gateway: GatewayConfig,
     pub audit: AuditConfig,
     pub messages: MessagesConfig,
+    pub orders: OrdersConfig,
     pub limits: LimitsConfig,
     pub process: ProcessConfig,
     /// The operator's LLM providers, from which WuyingCredit providers are copied.
@@ -78,6 +81,7 @@ impl Default for Config {
             gateway: GatewayConfig::default(),
             audit: AuditConfig::default(),
             messages: MessagesConfig::default(),
+            orders: OrdersConfig::default(),
             limits: LimitsConfig::default(),
             process: ProcessConfig::default(),
             system_providers: Vec::new(),
@@ -177,6 +181,36 @@ impl Default for MessagesConfig {
     fn default() -> Self {
         Self { retention_days: 90 }
     }
+}
+
+/// Orders of credit packs.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OrdersConfig {
+    /// Who approves them.
+    pub approval: ApprovalKind,
+    /// What prices are in, as three capital letters.
+    pub currency: String,
+    /// What is asked, where `approval` is `webhook`.
+    pub webhook: Option<WebhookConfig>,
+}
+
+impl Default for OrdersConfig {
+    fn default() -> Self {
+        Self { approval: ApprovalKind::Automatic, currency: "CNY".to_owned(), webhook: None }
+    }
+}
+
+/// Who approves orders of credit packs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ApprovalKind {
+    /// Nobody has to.
+    Automatic,
+    /// The operator, by `creel admin order`.
+    Manual,
+    /// An address of the operator's.
+    Webhook,
 }
 
 /// The process driver.

@@ -56,7 +56,7 @@ use endpoint::Endpoint;
 use ports::{AgentAccess, Billing, Directory, KeyHash, Resolution, Route, Upstream, Way};
 use refusal::{Denial, Problem};
 use smart::Plan;
-use upstream::UpstreamClient;
+pub(crate) use upstream::UpstreamClient;
 
 /// Within which provider of the group a bare model code is meant.
 const PROVIDER_HEADER: &str = "x-creel-provider";

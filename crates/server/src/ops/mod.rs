@@ -43,6 +43,7 @@ mod model;
 mod model_group;
 mod model_provider;
 mod office_site;
+mod order;
 mod policy;
 pub(crate) mod principal;
 mod region;
@@ -110,6 +111,7 @@ operations! {
     credit::describe_deduction_statistic,
     credit::describe_package_deductions,
     credit::describe_run_id_deductions,
+    credit::modify_instance_properties,
     credit::set_agent_credit_quota,
     entitlement::batch_modify_entitlement,
     entitlement::modify_entitlement,
@@ -140,6 +142,9 @@ operations! {
     office_site::create_simple_office_site,
     office_site::delete_office_sites,
     office_site::describe_office_sites,
+    order::create_multi_order,
+    order::describe_credit_orders,
+    order::describe_multi_price,
     policy::attach_policy,
     policy::delete_policy,
     policy::detach_policy,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use creel_control::driver::{Driver, DriverError};
 use creel_control::guest::Guests;
+use creel_control::ledger::UsedUp;
 use creel_control::reconcile::Reconciler;
 use creel_control::retention::Retention;
 use creel_drivers::process::{ProcessDriver, ProcessDriverConfig};
@@ -32,6 +33,7 @@ pub(super) async fn start(app: &App, admin_url: &str, agent_url: &str) -> Result
     );
     if app.config.has_role(Role::Controller) {
         let driver = driver(&app.config, admin_url).await?;
+        UsedUp::new(app.store.clone(), app.ids.clone()).start(&app.tasks);
         Retention::new(app.store.clone(), app.config.messages.retention_days).start(&app.tasks);
         Reconciler::new(app.store.clone(), driver, agent_url.to_owned()).start(&app.tasks);
     }

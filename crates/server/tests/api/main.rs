@@ -29,6 +29,7 @@ mod model;
 mod model_calls;
 mod model_change;
 mod office_site;
+mod order;
 mod policy;
 mod principal;
 mod requests;

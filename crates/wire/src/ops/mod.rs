@@ -16,6 +16,7 @@ pub mod model;
 pub mod model_group;
 pub mod model_provider;
 pub mod office_site;
+pub mod order;
 pub mod policy;
 pub mod principal;
 pub mod region;
@@ -50,6 +51,7 @@ pub const ALL: &[&OpSpec] = &[
     &credit::describe_deduction_statistic::SPEC,
     &credit::describe_package_deductions::SPEC,
     &credit::describe_run_id_deductions::SPEC,
+    &credit::modify_instance_properties::SPEC,
     &credit::set_agent_credit_quota::SPEC,
     &entitlement::batch_modify_entitlement::SPEC,
     &entitlement::modify_entitlement::SPEC,
@@ -80,6 +82,9 @@ pub const ALL: &[&OpSpec] = &[
     &office_site::create_simple_office_site::SPEC,
     &office_site::delete_office_sites::SPEC,
     &office_site::describe_office_sites::SPEC,
+    &order::describe_credit_orders::SPEC,
+    &order::create_multi_order::SPEC,
+    &order::describe_multi_price::SPEC,
     &policy::attach_policy::SPEC,
     &policy::delete_policy::SPEC,
     &policy::detach_policy::SPEC,

@@ -5,13 +5,13 @@ use creel_wire::money::Micros;
 use sea_query::{Expr, ExprTrait, Order, Query};
 
 use super::super::{Row, Store, StoreError, Topic, Tx, params};
-use crate::ledger::{AccountLoad, AgentLoad, Pack, PackLoad, PackSource};
+use crate::ledger::{AccountLoad, AgentLoad, Pack, PackLoad, PackSource, UsedUpStrategy};
 
 /// Packs of one account or runtime that are looked at; those that end first come first.
 const PACKS_MAX: i64 = 1_000;
 
 const PACK_COLUMNS: &str = "id, account_id, runtime_id, source, total_micros, used_micros, starts_at_ms, \
-                            expires_at_ms, created_at_ms";
+                            expires_at_ms, created_at_ms, used_up_strategy";
 
 pub(super) fn pack(row: &Row) -> Result<Pack, StoreError> {
     Ok(Pack {
@@ -24,6 +24,7 @@ pub(super) fn pack(row: &Row) -> Result<Pack, StoreError> {
         starts_at_ms: row.int("starts_at_ms")?,
         expires_at_ms: row.opt_int("expires_at_ms")?,
         created_at_ms: row.int("created_at_ms")?,
+        used_up_strategy: row.opt_text("used_up_strategy")?.map(|text| text.parse()).transpose()?,
     })
 }
 
@@ -31,6 +32,7 @@ fn load(pack: Pack) -> PackLoad {
     PackLoad {
         id: pack.id,
         monthly: pack.source == PackSource::Monthly,
+        postpaid: pack.used_up_strategy == Some(UsedUpStrategy::Postpaid),
         total: pack.total.0,
         used: pack.used.0,
         starts_at_ms: pack.starts_at_ms,
@@ -57,7 +59,8 @@ const FIND_AGENT: &str = "SELECT id, COALESCE(jvs_id, id) AS agent_id FROM runti
  WHERE account_id = $1 AND jvs_id = $2 AND deleted_at_ms IS NULL";
 
 impl Store {
-    /// Packs that are not spent and have not ended, of the account as a whole, and its settings.
+    /// Packs that are not spent (or are, and let calls go on) and have not ended, of the account as a whole, and its
+    /// settings.
     pub(crate) async fn load_ledger_account(
         &self,
         account_id: &AccountId,
@@ -73,7 +76,8 @@ impl Store {
         let bills_all = settings.map(|row| row.flag("bills_all")).transpose()?.unwrap_or(false);
         let sql = format!(
             "SELECT {PACK_COLUMNS} FROM credit_pack
-             WHERE account_id = $1 AND runtime_id IS NULL AND used_micros < total_micros
+             WHERE account_id = $1 AND runtime_id IS NULL
+               AND (used_micros < total_micros OR used_up_strategy = 'Postpaid')
                AND (expires_at_ms IS NULL OR expires_at_ms > $2)
              ORDER BY expires_at_ms IS NULL, expires_at_ms, id LIMIT $3"
         );
@@ -105,7 +109,7 @@ impl Store {
             .await?;
         let sql = format!(
             "SELECT {PACK_COLUMNS} FROM credit_pack
-             WHERE runtime_id = $1 AND used_micros < total_micros
+             WHERE runtime_id = $1 AND (used_micros < total_micros OR used_up_strategy = 'Postpaid')
                AND (expires_at_ms IS NULL OR expires_at_ms > $2)
              ORDER BY expires_at_ms IS NULL, expires_at_ms, id LIMIT $3"
         );
@@ -174,6 +178,17 @@ impl Store {
         self.db().fetch_optional(sql, params![account_id.as_str(), id]).await?.as_ref().map(pack).transpose()
     }
 
+    /// Used up packs whose runtimes are to be stopped and were not yet.
+    pub(crate) async fn list_used_up(&self, limit: i64) -> Result<Vec<Pack>, StoreError> {
+        let sql = format!(
+            "SELECT {PACK_COLUMNS} FROM credit_pack
+             WHERE used_up_strategy IN ('Shutdown', 'Maintenance') AND used_up_at_ms IS NULL
+               AND used_micros >= total_micros
+             ORDER BY id LIMIT $1"
+        );
+        self.db().fetch_all(sql, params![limit]).await?.iter().map(pack).collect()
+    }
+
     /// A live runtime of an account by `ecd-…` or `jvs-…`.
     pub(crate) async fn find_agent(
         &self,
@@ -214,12 +229,15 @@ impl Tx {
         row.as_ref().map(agent_name).transpose()
     }
 
-    /// Inserts a pack; of a monthly one that exists already, nothing. Gives the number of rows.
+    /// Inserts a pack; of a monthly one that exists already, nothing. A monthly one has the strategy of the one before
+    /// it. Gives the number of rows.
     pub(crate) async fn insert_pack(&mut self, pack: &Pack, month: Option<i64>) -> Result<u64, StoreError> {
         self.execute(
             "INSERT INTO credit_pack (id, account_id, runtime_id, source, month, total_micros, used_micros,
-                                      starts_at_ms, expires_at_ms, created_at_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                                      starts_at_ms, expires_at_ms, created_at_ms, used_up_strategy)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10,
+                     (SELECT p.used_up_strategy FROM credit_pack AS p
+                      WHERE p.runtime_id = $3 AND p.month < $5 ORDER BY p.month DESC LIMIT 1))
              ON CONFLICT (runtime_id, month) DO NOTHING",
             params![
                 pack.id.as_str(),
@@ -235,6 +253,67 @@ impl Tx {
             ],
         )
         .await
+    }
+
+    /// Sets what happens when a pack of an account is used up; 0 if the account has no such pack.
+    pub(crate) async fn set_used_up_strategy(
+        &mut self,
+        account_id: &AccountId,
+        pack_id: &str,
+        strategy: UsedUpStrategy,
+    ) -> Result<u64, StoreError> {
+        self.execute(
+            "UPDATE credit_pack SET used_up_strategy = $3, used_up_at_ms = NULL WHERE account_id = $1 AND id = $2",
+            params![account_id.as_str(), pack_id, strategy.as_str()],
+        )
+        .await
+    }
+
+    /// Notes that what a used up pack's strategy says is done; 0 if somebody else has done it.
+    pub(crate) async fn mark_used_up(
+        &mut self,
+        pack_id: &CreditPackId,
+        now_ms: i64,
+    ) -> Result<u64, StoreError> {
+        let sql = "UPDATE credit_pack SET used_up_at_ms = $2
+                   WHERE id = $1 AND used_up_at_ms IS NULL AND used_micros >= total_micros";
+        self.execute(sql, params![pack_id.as_str(), now_ms]).await
+    }
+
+    /// The live runtimes of an account, or this one, that have no credits left to spend now.
+    pub(crate) async fn runtimes_without_credits(
+        &mut self,
+        account_id: &AccountId,
+        runtime_id: Option<&RuntimeId>,
+        now_ms: i64,
+    ) -> Result<Vec<RuntimeId>, StoreError> {
+        let sql = "SELECT r.id FROM runtime AS r
+             WHERE r.account_id = $1 AND (CAST($2 AS TEXT) IS NULL OR r.id = CAST($2 AS TEXT))
+               AND r.deleted_at_ms IS NULL AND NOT EXISTS
+                 (SELECT 1 FROM credit_pack AS p
+                  WHERE p.account_id = $1 AND (p.runtime_id IS NULL OR p.runtime_id = r.id)
+                    AND p.used_micros < p.total_micros AND p.starts_at_ms <= $3
+                    AND (p.expires_at_ms IS NULL OR p.expires_at_ms > $3))
+             ORDER BY r.id LIMIT 100000";
+        let values = params![account_id.as_str(), runtime_id.map(RuntimeId::as_str), now_ms];
+        self.fetch_all(sql, values).await?.iter().map(|row| row.parse("id")).collect()
+    }
+
+    /// Whether a runtime has nothing to spend, and a used up pack of it, or of its account, forbids it to run then.
+    pub(crate) async fn is_in_maintenance(
+        &mut self,
+        account_id: &AccountId,
+        runtime_id: &RuntimeId,
+        now_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 AS one FROM credit_pack
+             WHERE account_id = $1 AND (runtime_id IS NULL OR runtime_id = $2) AND used_up_strategy = 'Maintenance'
+               AND used_micros >= total_micros AND (expires_at_ms IS NULL OR expires_at_ms > $3) LIMIT 1";
+        let values = params![account_id.as_str(), runtime_id.as_str(), now_ms];
+        if self.fetch_optional(sql, values).await?.is_none() {
+            return Ok(false);
+        }
+        Ok(!self.runtimes_without_credits(account_id, Some(runtime_id), now_ms).await?.is_empty())
     }
 
     /// Sets what a runtime gets each month.

@@ -16,7 +16,7 @@ const PARTS_AT_ONCE: usize = 16;
 /// Values in one list of a statement at the most.
 const LIST_MAX: usize = 500;
 
-pub(super) const COLUMNS: [&str; 21] = [
+pub(super) const COLUMNS: [&str; 22] = [
     "id",
     "call_id",
     "part",
@@ -38,6 +38,7 @@ pub(super) const COLUMNS: [&str; 21] = [
     "month",
     "hour",
     "created_at_ms",
+    "postpaid",
 ];
 
 /// What every query of entries selects.
@@ -74,6 +75,7 @@ fn values(entry: &Entry) -> Result<Vec<Value>, StoreError> {
         entry.month,
         entry.hour,
         entry.created_at_ms,
+        i64::from(entry.postpaid),
     ])
 }
 
@@ -102,6 +104,7 @@ pub(super) fn entry(row: &Row) -> Result<Entry, StoreError> {
         },
         micros: Micros(row.int("micros")?),
         unbilled_micros: Micros(row.int("unbilled_micros")?),
+        postpaid: row.flag("postpaid")?,
         card: card.map_err(|_| StoreError::Corrupt { what: "the price of an entry".to_owned() })?,
         month: row.int("month")?,
         hour: row.int("hour")?,

@@ -3,6 +3,7 @@
 mod crash;
 mod credits;
 mod spend;
+mod used_up;
 
 use creel_control::access::Actor;
 use creel_control::account::Accounts;

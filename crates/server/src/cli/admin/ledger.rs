@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use creel_control::access::Actor;
 use creel_control::account::Account;
-use creel_control::ledger::{Grant, PackSource};
+use creel_control::ledger::{Grant, PackSource, UsedUpStrategy};
 use creel_wire::id::CallId;
 use creel_wire::money::Micros;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Admin, print};
+use super::{Admin, print, print_rows, shown_time};
 use crate::cli::{EXIT_FAILED, Output, print_line};
 
 #[derive(Debug, clap::Subcommand)]
@@ -31,6 +31,12 @@ pub(super) enum Command {
         /// When what is left of them ends, such as 2027-01-01T00:00:00Z [default: never]
         #[arg(long, value_name = "TIME")]
         expires: Option<Timestamp>,
+    },
+    /// List the packs that can be spent now, in the order in which they are, and what happens when they are used up
+    Packs {
+        /// Name of the account
+        #[arg(long, default_value = crate::serve::ROOT_ACCOUNT)]
+        account: String,
     },
     /// Give back what a call that was cut off counts as spent
     Release {
@@ -76,6 +82,7 @@ pub(super) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Exit
                 "TotalCredits": pack.total.to_string(),
             }))?;
         }
+        Command::Packs { account } => packs(admin, account).await?,
         Command::Release { call_id, account } => {
             let account = admin.account(Some(account)).await?;
             let actor = actor(admin, &account, "ReleaseUnsettledCall");
@@ -89,6 +96,36 @@ pub(super) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Exit
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+const PACK_COLUMNS: [&str; 7] = [
+    "CreditPackageId",
+    "RuntimeId",
+    "Source",
+    "TotalCredits",
+    "UsedCredits",
+    "ExpiredTime",
+    "UsedUpStrategy",
+];
+
+async fn packs(admin: &Admin, account: &str) -> anyhow::Result<()> {
+    let account = admin.account(Some(account)).await?;
+    let packs = admin.credits.list_packs(&account.id).await?;
+    let rows: Vec<Value> = packs
+        .iter()
+        .map(|pack| {
+            json!({
+                "CreditPackageId": pack.id.as_str(),
+                "RuntimeId": pack.runtime_id.as_ref().map(creel_wire::id::RuntimeId::as_str),
+                "Source": pack.source.as_str(),
+                "TotalCredits": pack.total.to_string(),
+                "UsedCredits": pack.used.to_string(),
+                "ExpiredTime": pack.expires_at_ms.map(shown_time),
+                "UsedUpStrategy": pack.used_up_strategy.map(UsedUpStrategy::as_str),
+            })
+        })
+        .collect();
+    print_rows(admin.output, &PACK_COLUMNS, &rows)
 }
 
 /// Entries that are read at once.

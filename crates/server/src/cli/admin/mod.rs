@@ -9,6 +9,8 @@ mod audit;
 mod key;
 mod ledger;
 mod limit;
+mod offer;
+mod order;
 mod policy;
 mod price;
 mod principal;
@@ -27,6 +29,7 @@ use creel_control::clock::{Clock, SystemClock};
 use creel_control::id_gen::IdGen;
 use creel_control::ledger::Credits;
 use creel_control::model::Models;
+use creel_control::order::Orders;
 use creel_control::principal::Principals;
 use creel_control::seal::SealKey;
 use creel_control::store::{DbUrl, Store};
@@ -103,6 +106,12 @@ enum DatabaseCommand {
     /// The operator's model providers: addresses, keys, models
     #[command(subcommand)]
     Provider(provider::Command),
+    /// The price list of credit packs, for all accounts
+    #[command(subcommand)]
+    Offer(offer::Command),
+    /// Orders of credit packs, which may wait for approval
+    #[command(subcommand)]
+    Order(order::Command),
     /// Make a virtual key with which another client may call the LLM gateway as an agent
     AgentKey(agent_key::Args),
 }
@@ -116,6 +125,7 @@ struct Admin {
     principals: Principals,
     credits: Credits,
     models: Models,
+    orders: Orders,
     audit_key: SealKey,
     config: Config,
     output: Output,
@@ -146,6 +156,8 @@ pub(super) async fn run(args: &AdminArgs) -> anyhow::Result<ExitCode> {
         DatabaseCommand::Limit(command) => limit::run(&admin, command).await,
         DatabaseCommand::Price(command) => price::run(&admin, command).await,
         DatabaseCommand::Provider(command) => provider::run(&admin, command).await,
+        DatabaseCommand::Offer(command) => offer::run(&admin, command).await,
+        DatabaseCommand::Order(command) => order::run(&admin, command).await,
         DatabaseCommand::AgentKey(args) => agent_key::run(&admin, args).await,
     };
     // The writer has committed whatever was answered; this only lets it close its connection in order.
@@ -171,8 +183,9 @@ async fn open(config: &Config, output: Output, tasks: &Tasks) -> anyhow::Result<
     let models = Models::new(store.clone(), sealer, ids.clone(), config.gateway.required);
     let principals = Principals::new(store.clone(), ids.clone(), accounts.clone());
     let credits = Credits::new(store.clone(), ids.clone());
+    let orders = Orders::new(store.clone(), ids.clone(), config.orders.currency.clone());
     let config = config.clone();
-    Ok(Admin { store, ids, accounts, principals, credits, models, audit_key, config, output })
+    Ok(Admin { store, ids, accounts, principals, credits, models, orders, audit_key, config, output })
 }
 
 impl Admin {

@@ -5,6 +5,7 @@ pub(crate) mod describe_credit_usage_info;
 pub(crate) mod describe_deduction_statistic;
 pub(crate) mod describe_package_deductions;
 pub(crate) mod describe_run_id_deductions;
+pub(crate) mod modify_instance_properties;
 pub(crate) mod set_agent_credit_quota;
 
 use creel_control::ledger::{AgentKind, LedgerError};

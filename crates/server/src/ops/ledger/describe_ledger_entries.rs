@@ -27,8 +27,14 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
     })
 }
 
+/// What no pack paid is told first; that it is an estimate besides, the export tells.
+fn label(entry: &Entry) -> &'static str {
+    if entry.postpaid { "postpaid" } else { entry.label.as_str() }
+}
+
 fn shown(entry: Entry) -> Entries {
     let tokens = |count: u64| Some(i64::try_from(count).unwrap_or(i64::MAX));
+    let label = label(&entry).to_owned();
     Entries {
         entry_id: Some(entry.id),
         call_id: Some(entry.call_id.to_string()),
@@ -40,7 +46,7 @@ fn shown(entry: Entry) -> Entries {
         cached_input_tokens: tokens(entry.usage.cached_input),
         output_tokens: tokens(entry.usage.output),
         credits: Some(entry.micros.to_string()),
-        label: Some(entry.label.as_str().to_owned()),
+        label: Some(label),
         created_time: Some(shown_time(entry.created_at_ms, TimeFormat::Seconds)),
     }
 }

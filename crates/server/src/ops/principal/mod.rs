@@ -78,7 +78,7 @@ pub(super) fn shown(name: &str) -> String {
 fn named_or_caller(actor: &Actor, name: Option<String>) -> String {
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| match &actor.principal {
         Asker::Member(member) => member.name.clone(),
-        Asker::AccessKey(_) | Asker::Operator => ROOT_NAME.to_owned(),
+        Asker::AccessKey(_) | Asker::Operator | Asker::Creel => ROOT_NAME.to_owned(),
     })
 }
 

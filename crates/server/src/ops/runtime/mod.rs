@@ -46,7 +46,7 @@ pub(crate) fn api_error(error: RuntimeError) -> ApiError {
     };
     let code = match &error {
         E::NotFound(_) => ErrorCode::DESKTOP_NOT_FOUND,
-        E::WrongStatus { .. } => ErrorCode::INCORRECT_DESKTOP_STATUS,
+        E::WrongStatus { .. } | E::CreditsUsedUp(_) => ErrorCode::INCORRECT_DESKTOP_STATUS,
         E::OfficeSiteNotFound(_) => ErrorCode::DIRECTORY_NOT_FOUND,
         E::ResourceGroupNotFound(_) => ErrorCode::RESOURCE_GROUP_NOT_FOUND,
         E::UserNotFound(_) => ErrorCode::END_USER_NOT_FOUND,

@@ -6,4 +6,5 @@ pub mod describe_credit_usage_info;
 pub mod describe_deduction_statistic;
 pub mod describe_package_deductions;
 pub mod describe_run_id_deductions;
+pub mod modify_instance_properties;
 pub mod set_agent_credit_quota;
