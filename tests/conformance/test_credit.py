@@ -1,5 +1,7 @@
 """Credits: quotas of agents, and what is used."""
 
+import time
+
 from driver import happy
 from test_runtime import by_image, make
 
@@ -35,6 +37,16 @@ def test_a_quota_is_what_the_agent_has(tenant):
         tenant.refused("SetAgentCreditQuota", "MissingAgentIds", CreditQuota=1)
         tenant.refused("SetAgentCreditQuota", "Runtime.NotFound", AgentIds=["ecd-none"], CreditQuota=1)
         tenant.refused("SetAgentCreditQuota", "InvalidCreditQuota", AgentIds=[one], CreditQuota=-1)
+
+
+def test_what_neared_its_quota_is_told(tenant):
+    one = make(tenant)
+    month = time.strftime("%Y%m", time.gmtime())
+    tenant.world.database.execute(f"INSERT INTO usage_month (subject_id, month, used_micros) VALUES ('{one}', {month}, 8500000)")
+    show = lambda: tenant.call("DescribeCreditUsageInfo", UsageType="Agent", InstanceIds=[one])["UsageInfoList"][0]["UsageInfo"]  # noqa: E731
+    assert "LastTriggeredAt" not in show()
+    tenant.call("SetAgentCreditQuota", AgentIds=[one], CreditQuota=10)
+    assert show()["LastTriggeredAt"]
 
 
 def test_agents_are_found(tenant):

@@ -1,6 +1,7 @@
 //! Starts and stops a server: everything that is made once, in order.
 
 mod agents;
+mod alerts;
 mod audit;
 mod first_start;
 mod llm;
@@ -153,6 +154,9 @@ impl Server {
         });
         write_key_uses(&app);
         audit::start(&app, audit_key);
+        if app.config.has_role(Role::Controller) {
+            alerts::start(&app)?;
+        }
         let links = agents::start(&app, &admin_url, &agent_url).await?;
         if app.config.has_role(Role::Gateway) {
             let gateway = llm::start(&app).await?;

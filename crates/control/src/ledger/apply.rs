@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::engine::Inner;
 use super::record::{Reserve, Settle};
-use super::{Entry, LedgerError, hour_of, month_of};
+use super::{Entry, LedgerError, alerts, hour_of};
 use crate::store::{LEDGER_LEASE, Store, StoreError, Topic, Tx};
 
 /// Calls in one transaction at the most.
@@ -68,10 +68,13 @@ impl Settlement {
             usage: if number == 0 { self.settle.usage } else { Default::default() },
             micros: Micros(part.micros),
             unbilled_micros: Micros(part.unbilled),
+            resource_group_id: self.reserve.group.clone(),
+            // Filled in as the rows are written.
+            end_user_id: None,
             postpaid: part.postpaid,
             card: start.card,
             month: self.reserve.month,
-            hour: hour_of(self.settle.at_ms),
+            hour: hour_of(self.reserve.at_ms),
             created_at_ms: self.settle.at_ms,
         })
     }
@@ -92,10 +95,12 @@ impl Sums {
         for entry in entries.iter().filter(|entry| entry.micros.0 != 0) {
             let micros = entry.micros.0;
             let (runtime, account) = (entry.runtime_id.to_string(), entry.account_id.to_string());
-            add(sums.months.entry((runtime.clone(), entry.month)).or_default(), micros);
-            add(sums.months.entry((account.clone(), entry.month)).or_default(), micros);
-            add(sums.hours.entry((runtime, entry.hour)).or_default(), micros);
-            add(sums.hours.entry((account, entry.hour)).or_default(), micros);
+            let group = entry.resource_group_id.as_ref().map(ToString::to_string);
+            let user = entry.end_user_id.as_ref().map(|user| format!("{account}/{user}"));
+            for subject in [Some(runtime), Some(account), group, user].into_iter().flatten() {
+                add(sums.months.entry((subject.clone(), entry.month)).or_default(), micros);
+                add(sums.hours.entry((subject, entry.hour)).or_default(), micros);
+            }
             if let Some(pack) = &entry.pack_id {
                 add(sums.packs.entry(pack.to_string()).or_default(), micros);
                 add(sums.hours.entry((pack.to_string(), entry.hour)).or_default(), micros);
@@ -114,8 +119,12 @@ pub(crate) async fn write_batch(
     forget: &Arc<Vec<String>>,
     verify: bool,
 ) -> Result<(), LedgerError> {
-    let (batch, forget) = (batch.clone(), forget.clone());
-    store.write(move |tx| Box::pin(async move { write_rows(tx, epoch, &batch, &forget, verify).await })).await
+    let (batch, forget, now_ms) = (batch.clone(), forget.clone(), store.clock().now_ms());
+    store
+        .write(move |tx| {
+            Box::pin(async move { write_rows(tx, epoch, &batch, &forget, verify, now_ms).await })
+        })
+        .await
 }
 
 async fn write_rows(
@@ -124,6 +133,7 @@ async fn write_rows(
     batch: &[Settlement],
     forget: &[String],
     verify: bool,
+    now_ms: i64,
 ) -> Result<(), LedgerError> {
     if !tx.holds_lease(LEDGER_LEASE, epoch).await? {
         return Err(LedgerError::Fenced);
@@ -131,9 +141,11 @@ async fn write_rows(
     let calls: Vec<String> = batch.iter().map(|settlement| settlement.settle.call_id.to_string()).collect();
     let present = if verify { tx.calls_with_entries(&calls).await? } else { Default::default() };
     let missing = batch.iter().filter(|settlement| !present.contains(settlement.settle.call_id.as_str()));
-    let entries: Vec<Entry> = missing.flat_map(Settlement::entries).collect();
+    let mut entries: Vec<Entry> = missing.flat_map(Settlement::entries).collect();
+    tx.name_users(&mut entries).await?;
     tx.insert_entries(&entries).await?;
     tx.add_sums(&Sums::of(&entries)).await?;
+    alerts::note(tx, &entries, now_ms).await?;
     if tx.is_postgres() {
         tx.delete_journal(&calls).await?;
         tx.delete_journal(forget).await?;
@@ -269,7 +281,7 @@ impl Applier {
         }
         super::credits::ensure_monthly(store, account_id, Some(runtime_id), now_ms).await?;
         let account = store.load_ledger_account(account_id, now_ms).await?;
-        let agent = store.load_ledger_agent(runtime_id, month_of(now_ms), now_ms).await?;
+        let agent = store.load_ledger_agent(runtime_id, now_ms).await?;
         self.inner.core().book.load(account_id, runtime_id, account, agent);
         Ok(())
     }

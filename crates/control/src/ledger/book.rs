@@ -6,11 +6,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use creel_wire::id::{AccountId, CallId, CreditPackId, RuntimeId};
+use creel_wire::id::{AccountId, CallId, CreditPackId, ResourceGroupId, RuntimeId};
 use creel_wire::price::Usage;
 
+use super::quota::{Limit, LimitLoad};
 use super::record::{Part, Reserve, Settle};
-use super::{CallStart, Label, Refusal, UsageSource, month_of};
+use super::{CallStart, Label, Refusal, UsageSource, hour_of, month_of};
 use crate::call_limit::Traffic;
 
 /// The most that one call can cost where nothing else limits it: a thousand million credits. More is overrun.
@@ -34,9 +35,9 @@ pub(crate) struct AccountLoad {
 /// A runtime's balances as the store has them.
 #[derive(Debug, Default)]
 pub(crate) struct AgentLoad {
-    pub(crate) quota: Option<i64>,
-    pub(crate) month: i64,
-    pub(crate) used: i64,
+    pub(crate) limit: LimitLoad,
+    /// The resource group that it is in, and that group's quota.
+    pub(crate) group: Option<(ResourceGroupId, LimitLoad)>,
     pub(crate) packs: Vec<PackLoad>,
 }
 
@@ -54,10 +55,26 @@ pub(crate) struct PackLoad {
     pub(crate) expires_at_ms: i64,
 }
 
+/// What calls hold, and what settled ones cost that are not in rows yet.
 #[derive(Debug, Default, Clone, Copy)]
-struct Flight {
-    held: i64,
-    pending: i64,
+pub(crate) struct Flight {
+    pub(crate) held: i64,
+    pub(crate) pending: i64,
+}
+
+impl Flight {
+    /// Nothing is in flight.
+    pub(crate) fn is_empty(self) -> bool {
+        self.held == 0 && self.pending == 0
+    }
+
+    /// Both together.
+    pub(crate) fn add(self, other: Self) -> Self {
+        Self {
+            held: self.held.saturating_add(other.held),
+            pending: self.pending.saturating_add(other.pending),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -92,44 +109,19 @@ struct Account {
 #[derive(Debug)]
 struct Agent {
     account_id: AccountId,
-    quota: Option<i64>,
-    month: i64,
-    used: i64,
+    limit: Limit,
+    /// The resource group that it is in.
+    group: Option<ResourceGroupId>,
     packs: Vec<CreditPackId>,
-    /// By month: a call counts in the month in which it began.
-    flights: Vec<(i64, Flight)>,
     fresh: bool,
 }
 
-impl Agent {
-    fn flight(&mut self, month: i64) -> &mut Flight {
-        let at = match self.flights.iter().position(|(of, _)| *of == month) {
-            Some(at) => at,
-            None => {
-                // Months that nothing is in flight of are dropped as a new one comes.
-                self.flights.retain(|(_, flight)| flight.held != 0 || flight.pending != 0);
-                self.flights.push((month, Flight::default()));
-                self.flights.len() - 1
-            }
-        };
-        #[expect(clippy::indexing_slicing, reason = "the position was found or made on the lines above")]
-        &mut self.flights[at].1
-    }
-
-    fn in_flight(&self, month: i64) -> Flight {
-        self.flights.iter().find(|(of, _)| *of == month).map_or_else(Flight::default, |(_, flight)| *flight)
-    }
-
-    /// What the quota of `month` leaves; `None` without a quota.
-    fn quota_free(&self, month: i64) -> Option<i64> {
-        let quota = self.quota?;
-        // What an earlier month had left is not in memory any more; its late overruns are not billed.
-        if month != self.month {
-            return Some(0);
-        }
-        let flight = self.in_flight(month);
-        Some(quota.saturating_sub(self.used).saturating_sub(flight.pending).saturating_sub(flight.held))
-    }
+/// A resource group with a quota of its runtimes together.
+#[derive(Debug)]
+struct Group {
+    account_id: AccountId,
+    limit: Limit,
+    fresh: bool,
 }
 
 /// All balances in use, and the calls that are under way.
@@ -137,6 +129,7 @@ impl Agent {
 pub(crate) struct Book {
     accounts: HashMap<AccountId, Account>,
     agents: HashMap<RuntimeId, Agent>,
+    groups: HashMap<ResourceGroupId, Group>,
     packs: HashMap<CreditPackId, Pack>,
     open: HashMap<CallId, Arc<Reserve>>,
     traffic: Traffic,
@@ -145,9 +138,16 @@ pub(crate) struct Book {
 impl Book {
     /// Whether this runtime's balances are in memory and not known to be outdated.
     pub(crate) fn is_loaded(&self, account_id: &AccountId, runtime_id: &RuntimeId, now_ms: i64) -> bool {
-        let agent = self.agents.get(runtime_id);
+        let hour = hour_of(now_ms);
+        let group_is_loaded = |id: &ResourceGroupId| {
+            self.groups.get(id).is_some_and(|group| group.fresh && group.limit.is_current(hour))
+        };
         self.accounts.get(account_id).is_some_and(|account| account.fresh)
-            && agent.is_some_and(|agent| agent.fresh && agent.month == month_of(now_ms))
+            && self.agents.get(runtime_id).is_some_and(|agent| {
+                agent.fresh
+                    && agent.limit.is_current(hour)
+                    && agent.group.as_ref().is_none_or(group_is_loaded)
+            })
     }
 
     /// Takes over what the store has. Only between two batches: what is pending here must not be in `used` there.
@@ -166,17 +166,17 @@ impl Book {
             .insert(account_id.clone(), Account { bills_all, packs: account_packs.clone(), fresh: true });
         self.forget(before.map(|account| account.packs).unwrap_or_default(), &account_packs);
         let before = self.agents.remove(runtime_id);
-        let (flights, packs) = before.map(|agent| (agent.flights, agent.packs)).unwrap_or_default();
+        let (mut limit, packs) = before.map(|agent| (agent.limit, agent.packs)).unwrap_or_default();
         self.forget(packs, &agent_packs);
-        let agent = Agent {
-            account_id: account_id.clone(),
-            quota: agent.quota,
-            month: agent.month,
-            used: agent.used,
-            packs: agent_packs,
-            flights,
-            fresh: true,
-        };
+        limit.load(agent.limit);
+        let group = agent.group.map(|(id, load)| {
+            let before = self.groups.remove(&id);
+            let mut limit = before.map(|group| group.limit).unwrap_or_default();
+            limit.load(load);
+            self.groups.insert(id.clone(), Group { account_id: account_id.clone(), limit, fresh: true });
+            id
+        });
+        let agent = Agent { account_id: account_id.clone(), limit, group, packs: agent_packs, fresh: true };
         self.agents.insert(runtime_id.clone(), agent);
     }
 
@@ -217,6 +217,31 @@ impl Book {
         for agent in self.agents.values_mut().filter(|agent| agent.account_id == *account_id) {
             agent.fresh = false;
         }
+        for group in self.groups.values_mut().filter(|group| group.account_id == *account_id) {
+            group.fresh = false;
+        }
+    }
+
+    /// The quotas that a call counts against: its runtime's, and that of the group in which it began.
+    fn limits(
+        &self,
+        runtime_id: &RuntimeId,
+        group: Option<&ResourceGroupId>,
+    ) -> impl Iterator<Item = &Limit> {
+        let agent = self.agents.get(runtime_id).map(|agent| &agent.limit);
+        let group = group.and_then(|id| self.groups.get(id)).map(|group| &group.limit);
+        agent.into_iter().chain(group)
+    }
+
+    /// Changes what is in flight of both.
+    fn change_flights(&mut self, reserve: &Reserve, change: impl Fn(&mut Flight)) {
+        let hour = hour_of(reserve.at_ms);
+        if let Some(agent) = self.agents.get_mut(&reserve.start.runtime_id) {
+            change(agent.limit.flight(hour));
+        }
+        if let Some(group) = reserve.group.as_ref().and_then(|id| self.groups.get_mut(id)) {
+            change(group.limit.flight(hour));
+        }
     }
 
     /// Admits a call and holds what its bound costs, or what remains where that is less.
@@ -232,8 +257,8 @@ impl Book {
         if start.billed && start.card.is_none() {
             return Err(Denial::Refuse(Refusal::NoPrice));
         }
-        let month = month_of(now_ms);
-        let quota_free = self.quota_free(&start, month)?;
+        let group = self.agents.get(&start.runtime_id).and_then(|agent| agent.group.clone());
+        let quota_free = self.quota_free(&start, hour_of(now_ms))?;
         let bound = start.card.map_or(0, |card| card.cost(&start.bound).0.min(CALL_MICROS_MAX));
         let mut held = bound.min(quota_free.unwrap_or(i64::MAX));
         let mut packs = Vec::new();
@@ -258,26 +283,40 @@ impl Book {
                 pack.flight.held += micros;
             }
         }
-        if let Some(agent) = self.agents.get_mut(&start.runtime_id) {
-            let flight = agent.flight(month);
-            flight.held = flight.held.saturating_add(held);
-        }
-        let reserve =
-            Arc::new(Reserve { start, month, uses_packs, postpaid, packs, held, at_ms: now_ms, deadline_ms });
+        let reserve = Arc::new(Reserve {
+            start,
+            month: month_of(now_ms),
+            group,
+            uses_packs,
+            postpaid,
+            packs,
+            held,
+            at_ms: now_ms,
+            deadline_ms,
+        });
+        self.change_flights(&reserve, |flight| flight.held = flight.held.saturating_add(held));
         self.open.insert(reserve.start.call_id.clone(), reserve.clone());
         Ok(reserve)
     }
 
-    /// What the quota leaves, or the refusal where it leaves nothing. A call without a price costs nothing, so only
+    /// What the quotas leave, or the refusal where one leaves nothing. A call without a price costs nothing, so only
     /// what is spent, not what is held, stands in its way.
-    fn quota_free(&self, start: &CallStart, month: i64) -> Result<Option<i64>, Denial> {
+    fn quota_free(&self, start: &CallStart, hour: i64) -> Result<Option<i64>, Denial> {
         let Some(agent) = self.agents.get(&start.runtime_id) else { return Err(Denial::Load) };
-        let Some(free) = agent.quota_free(month) else { return Ok(None) };
-        let ignored = if start.card.is_none() { agent.in_flight(month).held } else { 0 };
-        if free.saturating_add(ignored) <= 0 {
-            return Err(Denial::Refuse(Refusal::QuotaSpent));
+        let group = agent.group.as_ref().and_then(|id| self.groups.get(id)).map(|group| &group.limit);
+        let mut least = None;
+        for (limit, refusal) in [(Some(&agent.limit), Refusal::QuotaSpent), (group, Refusal::GroupQuotaSpent)]
+        {
+            let Some((limit, free)) = limit.and_then(|limit| Some((limit, limit.free(hour)?))) else {
+                continue;
+            };
+            let ignored = if start.card.is_none() { limit.held(hour) } else { 0 };
+            if free.saturating_add(ignored) <= 0 {
+                return Err(Denial::Refuse(refusal));
+            }
+            least = Some(least.map_or(free, |least: i64| least.min(free)));
         }
-        Ok(Some(free))
+        Ok(least)
     }
 
     fn uses_packs(&self, start: &CallStart) -> bool {
@@ -310,8 +349,9 @@ impl Book {
         if !self.is_loaded(&start.account_id, &start.runtime_id, now_ms) {
             return Err(Denial::Load);
         }
-        let Some(agent) = self.agents.get(&start.runtime_id) else { return Err(Denial::Load) };
-        let quota = agent.quota_free(month_of(now_ms)).map(|free| free.max(0));
+        let group = self.agents.get(&start.runtime_id).and_then(|agent| agent.group.as_ref());
+        let limits = self.limits(&start.runtime_id, group);
+        let quota = limits.filter_map(|limit| limit.free(hour_of(now_ms))).min().map(|free| free.max(0));
         let limited = self.uses_packs(start) && !self.is_postpaid(start, now_ms);
         let packs = limited.then(|| {
             self.spendable(start, now_ms).iter().fold(0i64, |sum, (_, free)| sum.saturating_add(*free))
@@ -374,17 +414,14 @@ impl Book {
                 pack.flight.held -= micros;
             }
         }
-        if let Some(agent) = self.agents.get_mut(&reserve.start.runtime_id) {
-            let flight = agent.flight(reserve.month);
-            flight.held = flight.held.saturating_sub(reserve.held);
-        }
+        self.change_flights(&reserve, |flight| flight.held = flight.held.saturating_sub(reserve.held));
         Some(reserve)
     }
 
     /// Splits what a closed call cost over the packs it held and, beyond that, over what is free now.
     fn parts(&self, reserve: &Reserve, cost: i64, label: Label, now_ms: i64) -> Vec<Part> {
-        let agent = self.agents.get(&reserve.start.runtime_id);
-        let quota_free = agent.and_then(|agent| agent.quota_free(reserve.month));
+        let limits = self.limits(&reserve.start.runtime_id, reserve.group.as_ref());
+        let quota_free = limits.filter_map(|limit| limit.free(hour_of(reserve.at_ms))).min();
         let limit = quota_free.unwrap_or(i64::MAX).max(reserve.held).min(CALL_MICROS_MAX);
         let mut billed = cost.min(limit);
         let mut parts = Vec::new();
@@ -434,10 +471,7 @@ impl Book {
                 pack.flight.pending += part.micros;
             }
         }
-        if let Some(agent) = self.agents.get_mut(&reserve.start.runtime_id) {
-            let flight = agent.flight(reserve.month);
-            flight.pending = flight.pending.saturating_add(sum);
-        }
+        self.change_flights(reserve, |flight| flight.pending = flight.pending.saturating_add(sum));
     }
 
     /// What was pending of a settled call is in rows now.
@@ -452,12 +486,12 @@ impl Book {
             }
             self.drop_if_done(id);
         }
+        let hour = hour_of(reserve.at_ms);
         if let Some(agent) = self.agents.get_mut(&reserve.start.runtime_id) {
-            let flight = agent.flight(reserve.month);
-            flight.pending = flight.pending.saturating_sub(sum);
-            if agent.month == reserve.month {
-                agent.used = agent.used.saturating_add(sum);
-            }
+            agent.limit.applied(hour, sum);
+        }
+        if let Some(group) = reserve.group.as_ref().and_then(|id| self.groups.get_mut(id)) {
+            group.limit.applied(hour, sum);
         }
     }
 

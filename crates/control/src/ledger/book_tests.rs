@@ -4,13 +4,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use creel_wire::id::{AccountId, CallId, CreditPackId, ProviderId, RuntimeId};
+use creel_wire::id::{AccountId, CallId, CreditPackId, ProviderId, ResourceGroupId, RuntimeId};
 use creel_wire::price::{MULTIPLIER_ONE, RateCard, Usage};
 use proptest::prelude::*;
 
 use super::book::{AccountLoad, AgentLoad, Book, Denial, PackLoad};
+use super::quota::{Cycle, LimitLoad};
 use super::record::{Reserve, Settle};
-use super::{CallStart, Label, Refusal, UsageSource, month_of};
+use super::{CallStart, Label, Refusal, UsageSource, hour_of, month_of};
 
 const NOW_MS: i64 = 1_767_323_045_000;
 /// A micro-credit for each output token.
@@ -53,11 +54,16 @@ fn book(totals: &[i64], quota: Option<i64>) -> Book {
     book_of(packs(totals, false), quota)
 }
 
+/// A month's quota of which nothing is spent.
+fn limit(quota: Option<i64>, now_ms: i64) -> LimitLoad {
+    LimitLoad { quota, cycle: Cycle::Month, start: Cycle::Month.start(hour_of(now_ms)), used: 0 }
+}
+
 fn book_of(packs: Vec<PackLoad>, quota: Option<i64>) -> Book {
     let mut book = Book::default();
     let start = call(0, 0, 0);
     let account = AccountLoad { bills_all: false, packs };
-    let agent = AgentLoad { quota, month: month_of(NOW_MS), used: 0, packs: Vec::new() };
+    let agent = AgentLoad { limit: limit(quota, NOW_MS), ..AgentLoad::default() };
     book.load(&start.account_id, &start.runtime_id, account, agent);
     book
 }
@@ -206,7 +212,7 @@ fn a_pack_that_ended_while_a_call_ran_still_pays_for_it() {
     let held = book.reserve(start.clone(), NOW_MS, i64::MAX).unwrap();
     // Read anew, the pack is not there any more: it has ended.
     book.outdate(&start.account_id);
-    let agent = AgentLoad { month: month_of(NOW_MS), ..AgentLoad::default() };
+    let agent = AgentLoad { limit: limit(None, NOW_MS), ..AgentLoad::default() };
     book.load(&start.account_id, &start.runtime_id, AccountLoad::default(), agent);
     assert_eq!(book.reserve(call(2, 0, 1), NOW_MS, i64::MAX), Err(Denial::Refuse(Refusal::PacksSpent)));
     let (reserve, settle) = book.settle(&start.call_id, output(70), UsageSource::Upstream, NOW_MS).unwrap();
@@ -224,11 +230,159 @@ fn a_call_counts_in_the_month_in_which_it_began() {
     book.reserve(start.clone(), NOW_MS, i64::MAX).unwrap();
     let next_ms = NOW_MS + 31 * 24 * 3_600_000;
     assert_eq!(book.reserve(call(2, 1, 60), next_ms, i64::MAX), Err(Denial::Load));
-    let agent = AgentLoad { quota: Some(100), month: month_of(next_ms), ..AgentLoad::default() };
+    let agent = AgentLoad { limit: limit(Some(100), next_ms), ..AgentLoad::default() };
     book.load(&start.account_id, &start.runtime_id, AccountLoad::default(), agent);
     let (reserve, settle) = book.settle(&start.call_id, output(60), UsageSource::Upstream, next_ms).unwrap();
     assert_eq!(reserve.month, month_of(NOW_MS));
     assert_eq!(book.remaining(&call(2, 1, 1), next_ms), Ok(Some(100)));
     book.applied(&reserve, &settle);
     assert_eq!(book.remaining(&call(2, 1, 1), next_ms), Ok(Some(100)));
+}
+
+/// A call as the naive model of quotas keeps it: everything is re-added for every question.
+#[derive(Debug, Clone)]
+struct Naive {
+    start: CallStart,
+    agent: usize,
+    hour: i64,
+    held: i64,
+    billed: i64,
+    is_row: bool,
+}
+
+#[derive(Debug, Clone)]
+enum QuotaStep {
+    Reserve { agent: usize, bound: u64 },
+    Settle { which: usize, tokens: u64 },
+    Release { which: usize },
+    Apply,
+    Advance { hours: i64 },
+    Outdate,
+}
+
+fn any_quota_step() -> impl Strategy<Value = QuotaStep> {
+    prop_oneof![
+        5 => (0..2usize, 0..200u64).prop_map(|(agent, bound)| QuotaStep::Reserve { agent, bound }),
+        4 => (any::<usize>(), 0..300u64).prop_map(|(which, tokens)| QuotaStep::Settle { which, tokens }),
+        1 => any::<usize>().prop_map(|which| QuotaStep::Release { which }),
+        2 => Just(QuotaStep::Apply),
+        2 => (1..200i64).prop_map(|hours| QuotaStep::Advance { hours }),
+        1 => Just(QuotaStep::Outdate),
+    ]
+}
+
+fn any_cycle() -> impl Strategy<Value = Cycle> {
+    prop_oneof![Just(Cycle::Day), Just(Cycle::Week), Just(Cycle::Month)]
+}
+
+/// What calls that the filter selects took of a cycle: what is billed and, with `all`, what is held and not in rows.
+fn taken(calls: &[Naive], cycle: Cycle, hour: i64, all: bool, of: impl Fn(&Naive) -> bool) -> i64 {
+    let (first, end) = cycle.span(hour);
+    let of_cycle = calls.iter().filter(|call| (first..end).contains(&call.hour) && of(call));
+    of_cycle
+        .map(|call| {
+            if all {
+                call.held + call.billed
+            } else if call.is_row {
+                call.billed
+            } else {
+                0
+            }
+        })
+        .sum()
+}
+
+proptest! {
+    #[test]
+    fn quotas_of_agents_and_their_group_hold_in_every_cycle(
+        quotas in [prop::option::of(0..700i64), prop::option::of(0..700i64), prop::option::of(0..900i64)],
+        cycles in [any_cycle(), any_cycle(), any_cycle()],
+        steps in prop::collection::vec(any_quota_step(), 1..100),
+    ) {
+        let group_id = ResourceGroupId::parse("rg-1").unwrap();
+        let mut book = Book::default();
+        let mut now_ms = NOW_MS;
+        let (mut calls, mut waiting) = (Vec::<Naive>::new(), Vec::<(usize, Arc<Reserve>, Settle)>::new());
+        for (number, step) in steps.into_iter().enumerate() {
+            let hour = hour_of(now_ms);
+            let open: Vec<usize> = (0..calls.len()).filter(|at| calls[*at].held >= 0 && calls[*at].billed < 0).collect();
+            match step {
+                QuotaStep::Reserve { agent, bound } => {
+                    let runtime_id = RuntimeId::parse(&format!("ecd-{agent}")).unwrap();
+                    let start = CallStart { runtime_id, ..call(number, 1, bound) };
+                    // What is open is held and not billed: it counts as 0 for `billed` below.
+                    let seen: Vec<Naive> =
+                        calls.iter().map(|call| Naive { billed: call.billed.max(0), ..call.clone() }).collect();
+                    if !book.is_loaded(&start.account_id, &start.runtime_id, now_ms) {
+                        prop_assert_eq!(book.reserve(start.clone(), now_ms, i64::MAX), Err(Denial::Load));
+                        let load = |which: usize, of: &dyn Fn(&Naive) -> bool| LimitLoad {
+                            quota: quotas[which],
+                            cycle: cycles[which],
+                            start: cycles[which].start(hour),
+                            used: taken(&seen, cycles[which], hour, false, of),
+                        };
+                        let loads = AgentLoad {
+                            limit: load(agent, &|call| call.agent == agent),
+                            group: Some((group_id.clone(), load(2, &|_| true))),
+                            packs: Vec::new(),
+                        };
+                        book.load(&start.account_id, &start.runtime_id, AccountLoad::default(), loads);
+                    }
+                    let free_of_agent = quotas[agent]
+                        .map(|quota| quota - taken(&seen, cycles[agent], hour, true, |call| call.agent == agent));
+                    let free_of_group = quotas[2].map(|quota| quota - taken(&seen, cycles[2], hour, true, |_| true));
+                    let free = free_of_agent.into_iter().chain(free_of_group).min();
+                    match book.reserve(start.clone(), now_ms, i64::MAX) {
+                        Ok(reserve) => {
+                            prop_assert_eq!(reserve.held, free.unwrap_or(i64::MAX).min(i64::try_from(bound).unwrap()));
+                            prop_assert!(free.is_none_or(|free| free > 0));
+                            calls.push(Naive { start, agent, hour, held: reserve.held, billed: -1, is_row: false });
+                        }
+                        Err(denial) => {
+                            let spent = if free_of_agent.is_some_and(|free| free <= 0) {
+                                Refusal::QuotaSpent
+                            } else {
+                                Refusal::GroupQuotaSpent
+                            };
+                            prop_assert!(free.is_some_and(|free| free <= 0));
+                            prop_assert_eq!(denial, Denial::Refuse(spent));
+                        }
+                    }
+                }
+                QuotaStep::Settle { which, tokens } if !open.is_empty() => {
+                    let at = open[which % open.len()];
+                    let call_id = calls[at].start.call_id.clone();
+                    let (reserve, settle) =
+                        book.settle(&call_id, output(tokens), UsageSource::Upstream, now_ms).unwrap();
+                    calls[at].billed = settle.parts.iter().map(|part| part.micros).sum();
+                    prop_assert!(calls[at].billed <= i64::try_from(tokens).unwrap());
+                    prop_assert!(calls[at].billed >= calls[at].held.min(i64::try_from(tokens).unwrap()));
+                    calls[at].held = 0;
+                    waiting.push((at, reserve, settle));
+                }
+                QuotaStep::Release { which } if !open.is_empty() => {
+                    let at = open[which % open.len()];
+                    book.release(&calls[at].start.call_id);
+                    (calls[at].held, calls[at].billed) = (0, 0);
+                }
+                QuotaStep::Apply => {
+                    for (at, reserve, settle) in waiting.drain(..) {
+                        book.applied(&reserve, &settle);
+                        calls[at].is_row = true;
+                    }
+                }
+                QuotaStep::Advance { hours } => now_ms += hours * 3_600_000,
+                QuotaStep::Outdate => book.outdate(&call(0, 1, 0).account_id),
+                _ => {}
+            }
+            for call in &calls {
+                let billed: Vec<Naive> =
+                    calls.iter().map(|call| Naive { billed: call.billed.max(0), held: 0, ..call.clone() }).collect();
+                for (which, of) in [(call.agent, Some(call.agent)), (2, None)] {
+                    let sum = taken(&billed, cycles[which], call.hour, true, |other| of.is_none_or(|of| other.agent == of));
+                    prop_assert!(quotas[which].is_none_or(|quota| sum <= quota), "{sum} of {:?}", quotas[which]);
+                }
+            }
+        }
+    }
 }

@@ -1,11 +1,14 @@
 //! Packs, quotas and corrections: what administrators and other services change.
 
-use creel_wire::id::{AccountId, CallId, CreditPackId, RuntimeId};
+use creel_wire::id::{AccountId, CallId, CreditPackId, ResourceGroupId, RuntimeId};
 use creel_wire::money::Micros;
 
 use super::apply::Sums;
 use super::period::{month_end_ms, month_start_ms};
-use super::{Entry, Label, LedgerError, Pack, PackSource, UsedUpStrategy, month_of};
+use super::{
+    Entry, Label, LedgerError, Pack, PackSource, Quota, QuotaChange, QuotaKind, UsedUpStrategy, hour_of,
+    month_of,
+};
 use crate::access::Actor;
 use crate::id_gen::IdGen;
 use crate::store::{Store, StoreError, Tx};
@@ -117,13 +120,13 @@ impl Credits {
         Self { store, ids }
     }
 
-    /// Sets what each of these agents (`ecd-…` or `jvs-…`) may spend in a calendar month; `None` takes the limit away.
+    /// Sets what each of these agents (`ecd-…` or `jvs-…`) may spend in a cycle.
     /// If one of them is not the account's, nothing changes.
     pub async fn set_quota(
         &self,
         actor: Actor,
         agent_ids: Vec<String>,
-        quota: Option<Micros>,
+        change: QuotaChange,
     ) -> Result<(), LedgerError> {
         let now_ms = self.store.clock().now_ms();
         self.store
@@ -134,11 +137,54 @@ impl Credits {
                     for id in &agent_ids {
                         let agent = tx.find_agent(&actor.account_id, id).await?;
                         let agent = agent.ok_or_else(|| LedgerError::RuntimeNotFound(id.clone()))?;
-                        let account_id = &actor.account_id;
-                        tx.put_quota(account_id, &agent.runtime_id, quota, WARN_PERCENT_DEFAULT, now_ms)
-                            .await?;
+                        let (account_id, subject) = (&actor.account_id, agent.runtime_id.as_str());
+                        tx.put_quota(account_id, QuotaKind::Agent, subject, &change, now_ms).await?;
+                        tx.note_quotas(&[subject], hour_of(now_ms), now_ms).await?;
                     }
                     Ok(tx.touch_ledger(&actor.account_id, None).await?)
+                })
+            })
+            .await
+    }
+
+    /// Sets what the runtimes of a resource group may spend together in a cycle.
+    pub async fn set_group_quota(
+        &self,
+        actor: Actor,
+        group_id: ResourceGroupId,
+        change: QuotaChange,
+    ) -> Result<(), LedgerError> {
+        let now_ms = self.store.clock().now_ms();
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let (account_id, subject) = (&actor.account_id, group_id.as_str());
+                    actor.audit(tx, &[subject], now_ms).await?;
+                    if !tx.has_resource_group(account_id, &group_id).await? {
+                        return Err(LedgerError::GroupNotFound(group_id.to_string()));
+                    }
+                    tx.put_quota(account_id, QuotaKind::Group, subject, &change, now_ms).await?;
+                    tx.note_quotas(&[subject], hour_of(now_ms), now_ms).await?;
+                    Ok(tx.touch_ledger(account_id, None).await?)
+                })
+            })
+            .await
+    }
+
+    /// Every quota of an account, of agents first, with what is used.
+    pub async fn list_quotas(&self, account_id: &AccountId) -> Result<Vec<Quota>, LedgerError> {
+        Ok(self.store.list_quotas(account_id, self.store.clock().now_ms()).await?)
+    }
+
+    /// Sets at which part of its packs an account is told; 0 is never.
+    pub async fn set_warn_percent(&self, actor: Actor, percent: i64) -> Result<(), LedgerError> {
+        let now_ms = self.store.clock().now_ms();
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    actor.audit(tx, &[actor.account_id.as_str()], now_ms).await?;
+                    tx.touch_ledger(&actor.account_id, None).await?;
+                    Ok(tx.set_account_warn_percent(&actor.account_id, percent).await?)
                 })
             })
             .await

@@ -10,6 +10,7 @@
 //! the entries that it sums. [`Credits`] changes packs, quotas and prices and reads them for the API; the engine sees
 //! such changes within a second, whichever process made them.
 
+mod alerts;
 mod apply;
 mod book;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod engine;
 mod journal;
 mod period;
 mod prices;
+mod quota;
 mod record;
 mod recover;
 mod table;
@@ -29,7 +31,7 @@ mod used_up;
 
 use std::sync::Arc;
 
-use creel_wire::id::{AccountId, CallId, CreditPackId, ProviderId, RuntimeId};
+use creel_wire::id::{AccountId, CallId, CreditPackId, EndUserId, ProviderId, ResourceGroupId, RuntimeId};
 use creel_wire::money::Micros;
 use creel_wire::price::{RateCard, Usage};
 use serde::{Deserialize, Serialize};
@@ -38,6 +40,7 @@ use crate::access::AccessError;
 use crate::call_limit::{CallLimit, Excess};
 use crate::store::StoreError;
 
+pub use alerts::Alert;
 pub(crate) use apply::Sums;
 pub(crate) use book::{AccountLoad, AgentLoad, PackLoad};
 pub use check::{Checked, Difference};
@@ -46,6 +49,8 @@ pub use deductions::{DeductionFilter, DeductionPage, Deductions, HourDeduction, 
 pub use engine::{Config, JournalPlace, Ledger, Reservation};
 pub use period::{PeriodUnit, hour_of, hour_start_ms, month_of, span_of};
 pub use prices::{Price, PriceList, SystemPrice};
+pub(crate) use quota::LimitLoad;
+pub use quota::{Cycle, Quota, QuotaChange, QuotaKind};
 pub(crate) use table::JournalRow;
 pub use usage::{Agent, AgentKind, EntriesPage, EntriesQuery, Subject, UsageInfo};
 pub use used_up::UsedUp;
@@ -83,8 +88,10 @@ fn no_limits(limits: &Arc<[CallLimit]>) -> bool {
 /// Why a call may not begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("the agent has spent its credit quota of this month")]
+    #[error("the agent has spent its credit quota")]
     QuotaSpent,
+    #[error("the agent's resource group has spent its credit quota")]
+    GroupQuotaSpent,
     #[error("the credit packs are spent")]
     PacksSpent,
     #[error("the model has no price, and calls to it would be billed")]
@@ -168,13 +175,17 @@ pub struct Entry {
     pub micros: Micros,
     /// What the call cost beyond that.
     pub unbilled_micros: Micros,
+    /// The resource group that the runtime was in when the call began.
+    pub resource_group_id: Option<ResourceGroupId>,
+    /// The user that the runtime had when the call was entered, if it had exactly one.
+    pub end_user_id: Option<EndUserId>,
     /// No pack paid it, because the strategy of a used up one is Postpaid.
     pub postpaid: bool,
     /// The prices of the call.
     pub card: Option<RateCard>,
     /// The month whose quota it counts in, such as 202601.
     pub month: i64,
-    /// The hour it is shown in, in hours since the Unix epoch.
+    /// The hour in which the call began, in hours since the Unix epoch; of older entries, in which it ended.
     pub hour: i64,
     pub created_at_ms: i64,
 }
@@ -292,6 +303,8 @@ pub enum LedgerError {
     RuntimeNotFound(String),
     #[error("no credit pack {0} in this account")]
     PackNotFound(String),
+    #[error("no resource group {0} in this account")]
+    GroupNotFound(String),
     #[error("no model provider {0} in this account")]
     ProviderNotFound(ProviderId),
     #[error("the operator has no system provider named {0}")]

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use creel_wire::id::{CallId, CreditPackId};
+use creel_wire::id::{CallId, CreditPackId, ResourceGroupId};
 use creel_wire::price::Usage;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,9 @@ pub(crate) struct Reserve {
     pub(crate) start: CallStart,
     /// The month whose quota it counts in.
     pub(crate) month: i64,
+    /// The resource group whose quota it counts in besides.
+    #[serde(default)]
+    pub(crate) group: Option<ResourceGroupId>,
     /// It is paid from packs, besides counting against the quota.
     pub(crate) uses_packs: bool,
     /// What packs do not pay is entered without one: a used up pack's strategy is Postpaid.

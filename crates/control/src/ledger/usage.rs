@@ -36,9 +36,9 @@ pub struct Agent {
     pub created_at_ms: i64,
     /// The pack of its own that is spent first.
     pub pack: Option<Pack>,
-    /// Its quota of the month; without one what its own packs hold; `None` if it has neither.
+    /// Its quota of a cycle; without one what its own packs hold; `None` if it has neither.
     pub total: Option<Micros>,
-    /// What it used this month.
+    /// What it used in this cycle; without a quota in this month.
     pub used: Micros,
     pub warn_percent: i64,
 }
@@ -76,6 +76,8 @@ pub struct UsageInfo {
     pub trend: Vec<(i64, Micros)>,
     /// Of an agent.
     pub warn_percent: Option<i64>,
+    /// When it last reached its warn percentage.
+    pub warned_at_ms: Option<i64>,
 }
 
 impl UsageInfo {
@@ -140,7 +142,7 @@ impl Credits {
                 account_id,
                 agent_ids,
                 is_jvs,
-                month_of(now_ms),
+                hour_of(now_ms),
                 after,
                 limit.saturating_add(1),
             )
@@ -296,6 +298,7 @@ impl Credits {
             current: None,
             trend: (now_hour - TREND_HOURS + 1..=now_hour).map(|hour| (hour, of_hour(hour))).collect(),
             warn_percent: None,
+            warned_at_ms: self.store.last_alert_ms(subject_id).await?,
         })
     }
 }

@@ -199,6 +199,8 @@ impl ResourceGroups {
                     for topic in [Topic::Guest, Topic::Reconcile, Topic::Directory] {
                         tx.raise(topic).await?;
                     }
+                    // Calls count against the quota of another group now.
+                    tx.touch_ledger(&actor.account_id, None).await?;
                     Ok(())
                 })
             })

@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (19, "smart models", include_str!("../../../../migrations/0019_smart_models.sql")),
     (25, "call limits", include_str!("../../../../migrations/0025_call_limits.sql")),
     (20, "orders", include_str!("../../../../migrations/0020_orders.sql")),
+    (21, "quotas", include_str!("../../../../migrations/0021_quotas.sql")),
 ];
 
 pub(super) async fn run(db: &Db) -> Result<(), StoreError> {

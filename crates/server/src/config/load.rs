@@ -96,6 +96,9 @@ impl Config {
         if let Some(webhook) = &mut config.orders.webhook {
             webhook.resolve("orders.webhook", environment)?;
         }
+        if let Some(webhook) = &mut config.alerts.webhook {
+            webhook.resolve("alerts.webhook", environment)?;
+        }
         config.environment = EnvironmentSecrets::read(environment)?;
         config.check()?;
         Ok(config)

@@ -54,6 +54,7 @@ pub struct Config {
     pub audit: AuditConfig,
     pub messages: MessagesConfig,
     pub orders: OrdersConfig,
+    pub alerts: AlertsConfig,
     pub limits: LimitsConfig,
     pub process: ProcessConfig,
     /// The operator's LLM providers, from which WuyingCredit providers are copied.
@@ -82,6 +83,7 @@ impl Default for Config {
             audit: AuditConfig::default(),
             messages: MessagesConfig::default(),
             orders: OrdersConfig::default(),
+            alerts: AlertsConfig::default(),
             limits: LimitsConfig::default(),
             process: ProcessConfig::default(),
             system_providers: Vec::new(),
@@ -199,6 +201,14 @@ impl Default for OrdersConfig {
     fn default() -> Self {
         Self { approval: ApprovalKind::Automatic, currency: "CNY".to_owned(), webhook: None }
     }
+}
+
+/// What is told when quotas and packs near their end.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlertsConfig {
+    /// Who is told; `None` is nobody.
+    pub webhook: Option<WebhookConfig>,
 }
 
 /// Who approves orders of credit packs.

@@ -260,6 +260,8 @@ pub struct CallStart {
 pub enum Refusal {
     /// The agent's own quota is spent.
     QuotaSpent,
+    /// The quota of the agent's resource group is spent.
+    GroupQuotaSpent,
     /// The account's credit packs are spent.
     PacksSpent,
     /// The call would be billed and its model has no price.

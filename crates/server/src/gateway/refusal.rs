@@ -130,6 +130,10 @@ impl Denial {
             Self::Ledger(Refusal::QuotaSpent) => {
                 "The credit quota of this agent is used up. Ask your administrator to raise it, or wait until it renews."
             }
+            Self::Ledger(Refusal::GroupQuotaSpent) => {
+                "The credit quota of this agent's group is used up. Ask your administrator to raise it, or wait until it \
+                 renews."
+            }
             Self::Ledger(Refusal::PacksSpent) => {
                 "Your organisation's credits are used up. Ask your administrator to add credits."
             }
@@ -167,6 +171,9 @@ impl Denial {
             Self::NoRoute => (StatusCode::BAD_REQUEST, "invalid_request_error", "no_route"),
             Self::Ledger(Refusal::QuotaSpent) => {
                 (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", "agent_quota_spent")
+            }
+            Self::Ledger(Refusal::GroupQuotaSpent) => {
+                (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", "group_quota_spent")
             }
             Self::Ledger(Refusal::PacksSpent) => {
                 (StatusCode::PAYMENT_REQUIRED, "insufficient_quota", "credits_spent")

@@ -13,6 +13,7 @@ pub(crate) struct LedgerBilling(pub(crate) Ledger);
 fn refusal(refusal: ledger::Refusal) -> Refusal {
     match refusal {
         ledger::Refusal::QuotaSpent => Refusal::QuotaSpent,
+        ledger::Refusal::GroupQuotaSpent => Refusal::GroupQuotaSpent,
         ledger::Refusal::PacksSpent => Refusal::PacksSpent,
         ledger::Refusal::NoPrice => Refusal::NoPrice,
         ledger::Refusal::Limited(excess) => Refusal::Limited(excess),

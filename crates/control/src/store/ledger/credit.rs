@@ -1,6 +1,6 @@
 //! Packs, monthly grants, quotas, and what the engine loads.
 
-use creel_wire::id::{AccountId, CreditPackId, RuntimeId};
+use creel_wire::id::{AccountId, CreditPackId, ResourceGroupId, RuntimeId};
 use creel_wire::money::Micros;
 use sea_query::{Expr, ExprTrait, Order, Query};
 
@@ -86,27 +86,26 @@ impl Store {
         Ok(AccountLoad { bills_all, packs })
     }
 
-    /// The same of one runtime, with its quota and what it used in `month`.
+    /// The same of one runtime, with its quota and that of its resource group, and what is used of them.
     pub(crate) async fn load_ledger_agent(
         &self,
         runtime_id: &RuntimeId,
-        month: i64,
         now_ms: i64,
     ) -> Result<AgentLoad, StoreError> {
-        let quota = self
+        let group = self
             .db()
             .fetch_optional(
-                "SELECT quota_micros FROM agent_quota WHERE runtime_id = $1",
+                "SELECT resource_group_id FROM runtime WHERE id = $1 AND resource_group_id IS NOT NULL",
                 params![runtime_id.as_str()],
             )
             .await?;
-        let used = self
-            .db()
-            .fetch_optional(
-                "SELECT used_micros FROM usage_month WHERE subject_id = $1 AND month = $2",
-                params![runtime_id.as_str(), month],
-            )
-            .await?;
+        let group = match group.map(|row| row.parse::<ResourceGroupId>("resource_group_id")).transpose()? {
+            None => None,
+            Some(id) => {
+                let limit = self.load_limit(id.as_str(), now_ms).await?;
+                Some((id, limit))
+            }
+        };
         let sql = format!(
             "SELECT {PACK_COLUMNS} FROM credit_pack
              WHERE runtime_id = $1 AND (used_micros < total_micros OR used_up_strategy = 'Postpaid')
@@ -115,9 +114,8 @@ impl Store {
         );
         let rows = self.db().fetch_all(sql, params![runtime_id.as_str(), now_ms, PACKS_MAX]).await?;
         Ok(AgentLoad {
-            quota: quota.map(|row| row.opt_int("quota_micros")).transpose()?.flatten(),
-            month,
-            used: used.map(|row| row.int("used_micros")).transpose()?.unwrap_or(0),
+            limit: self.load_limit(runtime_id.as_str(), now_ms).await?,
+            group,
             packs: rows.iter().map(|row| pack(row).map(load)).collect::<Result<_, _>>()?,
         })
     }
@@ -328,32 +326,6 @@ impl Tx {
             "INSERT INTO monthly_grant (runtime_id, account_id, micros, created_at_ms) VALUES ($1, $2, $3, $4)
              ON CONFLICT (runtime_id) DO UPDATE SET micros = excluded.micros",
             params![runtime_id.as_str(), account_id.as_str(), micros.0, now_ms],
-        )
-        .await?;
-        Ok(())
-    }
-
-    /// Sets a runtime's quota; `None` takes it away.
-    pub(crate) async fn put_quota(
-        &mut self,
-        account_id: &AccountId,
-        runtime_id: &RuntimeId,
-        quota: Option<Micros>,
-        warn_percent_default: i64,
-        now_ms: i64,
-    ) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO agent_quota (runtime_id, account_id, quota_micros, warn_percent, updated_at_ms)
-             VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (runtime_id)
-             DO UPDATE SET quota_micros = excluded.quota_micros, updated_at_ms = excluded.updated_at_ms",
-            params![
-                runtime_id.as_str(),
-                account_id.as_str(),
-                quota.map(|micros| micros.0),
-                warn_percent_default,
-                now_ms
-            ],
         )
         .await?;
         Ok(())

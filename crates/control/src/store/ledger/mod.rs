@@ -1,8 +1,10 @@
-//! Rows of the ledger. Who owns it and its journal stand here; entries and sums in [`rows`], packs and quotas in
-//! [`credit`], prices in [`price`], and what the API and the check read in [`read`].
+//! Rows of the ledger. Who owns it and its journal stand here; entries and sums in [`rows`], packs in [`credit`],
+//! quotas in [`quota`], what is told of them in [`alert`], prices in [`price`], and what the API and the check read in [`read`].
 
+mod alert;
 mod credit;
 mod price;
+mod quota;
 mod read;
 mod rows;
 

@@ -9,7 +9,7 @@ use super::super::{Row, Store, StoreError, params};
 use super::credit::{AgentName, agent_name};
 use super::rows::{COLUMNS, columns, entry};
 use crate::entitlement::Entitled;
-use crate::ledger::{Difference, Entry};
+use crate::ledger::{Cycle, Difference, Entry, hour_start_ms, month_of};
 use crate::page::Cursor;
 
 /// A live runtime with its quota and what it used in one month.
@@ -175,6 +175,10 @@ const SUM_CHECKS: [(&str, &str); 6] = [
              SELECT subject_id AS id, month, used_micros AS stored, 0 AS added FROM usage_month
              UNION ALL SELECT runtime_id AS id, month, 0 AS stored, micros AS added FROM ledger_entry
              UNION ALL SELECT account_id AS id, month, 0 AS stored, micros AS added FROM ledger_entry
+             UNION ALL SELECT resource_group_id AS id, month, 0 AS stored, micros AS added FROM ledger_entry
+                       WHERE resource_group_id IS NOT NULL
+             UNION ALL SELECT account_id || '/' || end_user_id AS id, month, 0 AS stored, micros AS added
+                       FROM ledger_entry WHERE end_user_id IS NOT NULL
          ) s GROUP BY s.id, s.month HAVING SUM(s.stored) <> SUM(s.added) ORDER BY s.id, s.month LIMIT $1",
     ),
     (
@@ -185,6 +189,10 @@ const SUM_CHECKS: [(&str, &str); 6] = [
              UNION ALL SELECT account_id AS id, hour, 0 AS stored, micros AS added FROM ledger_entry
              UNION ALL SELECT pack_id AS id, hour, 0 AS stored, micros AS added FROM ledger_entry
                        WHERE pack_id IS NOT NULL
+             UNION ALL SELECT resource_group_id AS id, hour, 0 AS stored, micros AS added FROM ledger_entry
+                       WHERE resource_group_id IS NOT NULL
+             UNION ALL SELECT account_id || '/' || end_user_id AS id, hour, 0 AS stored, micros AS added
+                       FROM ledger_entry WHERE end_user_id IS NOT NULL
          ) s GROUP BY s.id, s.hour HAVING SUM(s.stored) <> SUM(s.added) ORDER BY s.id, s.hour LIMIT $1",
     ),
     (
@@ -204,15 +212,28 @@ const SUM_CHECKS: [(&str, &str); 6] = [
     ),
 ];
 
+/// What a runtime `r` with the quota `q` and the month's sum `u` used in the cycle of its quota.
+fn used_in_cycle(hour: i64) -> String {
+    let of = |cycle: Cycle| {
+        let (first, end) = cycle.span(hour);
+        format!(
+            "WHEN '{}' THEN COALESCE((SELECT CAST(SUM(h.used_micros) AS BIGINT) FROM usage_hour AS h
+             WHERE h.subject_id = r.id AND h.hour >= {first} AND h.hour < {end}), 0)",
+            cycle.as_str()
+        )
+    };
+    format!("CASE q.cycle {} {} ELSE COALESCE(u.used_micros, 0) END", of(Cycle::Day), of(Cycle::Week))
+}
+
 impl Store {
     /// Live runtimes of an account by id: those named by either kind of id, or all. `is_jvs` narrows to those with,
-    /// or without, an outer id.
+    /// or without, an outer id. What they used is that of the cycle of their quota that `hour` is in.
     pub(crate) async fn list_credit_agents(
         &self,
         account_id: &AccountId,
         ids: &[String],
         is_jvs: Option<bool>,
-        month: i64,
+        hour: i64,
         after: Option<&str>,
         limit: i64,
     ) -> Result<Vec<AgentRow>, StoreError> {
@@ -221,19 +242,21 @@ impl Store {
             .columns([("r", "id"), ("r", "desktop_type"), ("r", "created_at_ms")])
             .columns([("q", "quota_micros"), ("q", "warn_percent")])
             .expr_as(Expr::cust("COALESCE(r.jvs_id, r.id)"), "agent_id")
-            .expr_as(Expr::cust("COALESCE(u.used_micros, 0)"), "used_micros")
+            .expr_as(Expr::cust(used_in_cycle(hour)), "used_micros")
             .from_as("runtime", "r")
             .join_as(
                 sea_query::JoinType::LeftJoin,
-                "agent_quota",
+                "credit_quota",
                 "q",
-                Expr::col(("q", "runtime_id")).equals(("r", "id")),
+                Expr::col(("q", "subject_id")).equals(("r", "id")),
             )
             .join_as(
                 sea_query::JoinType::LeftJoin,
                 "usage_month",
                 "u",
-                Expr::col(("u", "subject_id")).equals(("r", "id")).and(Expr::col(("u", "month")).eq(month)),
+                Expr::col(("u", "subject_id"))
+                    .equals(("r", "id"))
+                    .and(Expr::col(("u", "month")).eq(month_of(hour_start_ms(hour)))),
             )
             .and_where(Expr::col(("r", "account_id")).eq(account_id.as_str()))
             .and_where(Expr::col(("r", "deleted_at_ms")).is_null())

@@ -1,11 +1,11 @@
 //! Entries and the sums that go with them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::super::{Row, StoreError, Tx, Value, params};
 use super::{marks, texts};
 use crate::ledger::{Entry, Sums};
-use creel_wire::id::{AccountId, CallId, CreditPackId};
+use creel_wire::id::{AccountId, CallId, CreditPackId, EndUserId, ResourceGroupId};
 use creel_wire::money::Micros;
 use creel_wire::price::Usage;
 
@@ -16,7 +16,7 @@ const PARTS_AT_ONCE: usize = 16;
 /// Values in one list of a statement at the most.
 const LIST_MAX: usize = 500;
 
-pub(super) const COLUMNS: [&str; 22] = [
+pub(super) const COLUMNS: [&str; 24] = [
     "id",
     "call_id",
     "part",
@@ -39,6 +39,8 @@ pub(super) const COLUMNS: [&str; 22] = [
     "hour",
     "created_at_ms",
     "postpaid",
+    "resource_group_id",
+    "end_user_id",
 ];
 
 /// What every query of entries selects.
@@ -76,6 +78,8 @@ fn values(entry: &Entry) -> Result<Vec<Value>, StoreError> {
         entry.hour,
         entry.created_at_ms,
         i64::from(entry.postpaid),
+        entry.resource_group_id.as_ref().map(ResourceGroupId::as_str),
+        entry.end_user_id.as_ref().map(EndUserId::as_str),
     ])
 }
 
@@ -105,6 +109,8 @@ pub(super) fn entry(row: &Row) -> Result<Entry, StoreError> {
         micros: Micros(row.int("micros")?),
         unbilled_micros: Micros(row.int("unbilled_micros")?),
         postpaid: row.flag("postpaid")?,
+        resource_group_id: row.opt_parse("resource_group_id")?,
+        end_user_id: row.opt_parse("end_user_id")?,
         card: card.map_err(|_| StoreError::Corrupt { what: "the price of an entry".to_owned() })?,
         month: row.int("month")?,
         hour: row.int("hour")?,
@@ -157,6 +163,30 @@ impl Tx {
                 return Ok(entries);
             }
         }
+    }
+
+    /// Says of each entry which user its runtime has, where it has exactly one.
+    pub(crate) async fn name_users(&mut self, entries: &mut [Entry]) -> Result<(), StoreError> {
+        let runtimes: BTreeSet<&str> = entries.iter().map(|entry| entry.runtime_id.as_str()).collect();
+        let runtimes: Vec<&str> = runtimes.into_iter().collect();
+        let mut users: HashMap<String, EndUserId> = HashMap::new();
+        for list in runtimes.chunks(LIST_MAX) {
+            let sql = format!(
+                "SELECT runtime_id, MIN(end_user_id) AS end_user_id FROM runtime_user
+                 WHERE runtime_id IN ({}) GROUP BY runtime_id HAVING COUNT(*) = 1",
+                marks(list.len())
+            );
+            for row in self.fetch_all(sql, texts(list.iter().copied())).await? {
+                // A name that is none must not stop the ledger.
+                if let Ok(user) = row.parse("end_user_id") {
+                    users.insert(row.text("runtime_id")?, user);
+                }
+            }
+        }
+        for entry in entries {
+            entry.end_user_id = users.get(entry.runtime_id.as_str()).cloned();
+        }
+        Ok(())
     }
 
     /// Inserts entries; `Unique` if a call has entries already.

@@ -5,6 +5,10 @@ use crate::runtime::whole;
 use creel_control::ledger::{AgentKind, EntriesQuery, Price, Subject, SystemPrice};
 use creel_testkit::both_databases;
 
+fn quota(micros: i64) -> QuotaChange {
+    QuotaChange { quota: Some(Micros(micros)), ..QuotaChange::default() }
+}
+
 both_databases! {
     async fn a_quota_of_a_foreign_agent_changes_nothing(t) {
         let world = World::new(&t).await;
@@ -13,14 +17,14 @@ both_databases! {
         insert_runtime(&t.store, &other.id, &foreign, None).await;
         for unknown in [foreign.to_string(), "ecd-unknown".into(), "jvs-2".into()] {
             let ids = vec!["jvs-1".into(), unknown.clone()];
-            let set = world.credits.set_quota(world.actor("SetAgentCreditQuota"), ids, Some(Micros(5))).await;
+            let set = world.credits.set_quota(world.actor("SetAgentCreditQuota"), ids, quota(5)).await;
             assert!(matches!(set, Err(LedgerError::RuntimeNotFound(id)) if id == unknown));
         }
         let ids = ["jvs-1".to_owned()];
         let (agents, _) = world.credits.list_agents(&world.account_id, &ids, None, None, 10).await.unwrap();
         assert_eq!(agents[0].total, None);
         // The outer id and the runtime's name the same agent.
-        let set = world.credits.set_quota(world.actor("SetAgentCreditQuota"), ids.to_vec(), Some(Micros(5))).await;
+        let set = world.credits.set_quota(world.actor("SetAgentCreditQuota"), ids.to_vec(), quota(5)).await;
         set.unwrap();
         let ids = [world.runtimes[0].to_string()];
         let (agents, _) = world.credits.list_agents(&world.account_id, &ids, None, None, 10).await.unwrap();

@@ -2,6 +2,7 @@
 
 mod crash;
 mod credits;
+mod quotas;
 mod spend;
 mod used_up;
 
@@ -9,8 +10,8 @@ use creel_control::access::Actor;
 use creel_control::account::Accounts;
 use creel_control::clock::Clock;
 use creel_control::ledger::{
-    CallStart, Config, Credits, Grant, JournalPlace, Label, Ledger, LedgerError, Pack, PackSource, Refusal,
-    Reservation, UsageSource, grant_monthly,
+    CallStart, Config, Credits, Grant, JournalPlace, Label, Ledger, LedgerError, Pack, PackSource,
+    QuotaChange, Refusal, Reservation, UsageSource, grant_monthly,
 };
 use creel_control::store::{DbUrl, Store, StoreError, params};
 use creel_control::tasks::Tasks;
@@ -162,7 +163,8 @@ impl<'t> World<'t> {
 
     pub(crate) async fn set_quota(&self, micros: Option<i64>) {
         let ids = vec![self.runtimes[0].to_string()];
-        self.credits.set_quota(self.actor("SetAgentCreditQuota"), ids, micros.map(Micros)).await.unwrap();
+        let change = QuotaChange { quota: micros.map(Micros), ..QuotaChange::default() };
+        self.credits.set_quota(self.actor("SetAgentCreditQuota"), ids, change).await.unwrap();
     }
 
     /// A call that is paid from packs.

@@ -15,6 +15,7 @@ mod policy;
 mod price;
 mod principal;
 mod provider;
+mod quota;
 mod record;
 
 use std::process::ExitCode;
@@ -100,6 +101,9 @@ enum DatabaseCommand {
     /// How much agents may ask of the LLM gateway
     #[command(subcommand)]
     Limit(limit::Command),
+    /// What agents and resource groups may spend in a cycle
+    #[command(subcommand)]
+    Quota(quota::Command),
     /// Prices of models
     #[command(subcommand)]
     Price(price::Command),
@@ -156,6 +160,7 @@ pub(super) async fn run(args: &AdminArgs) -> anyhow::Result<ExitCode> {
         DatabaseCommand::Limit(command) => limit::run(&admin, command).await,
         DatabaseCommand::Price(command) => price::run(&admin, command).await,
         DatabaseCommand::Provider(command) => provider::run(&admin, command).await,
+        DatabaseCommand::Quota(command) => quota::run(&admin, command).await,
         DatabaseCommand::Offer(command) => offer::run(&admin, command).await,
         DatabaseCommand::Order(command) => order::run(&admin, command).await,
         DatabaseCommand::AgentKey(args) => agent_key::run(&admin, args).await,

@@ -45,6 +45,7 @@ fn shown(info: UsageInfo) -> UsageInfoList {
         current_total_credit: total,
         current_used_credit: used,
         day_used_credit: Some(info.used_day.credits_ceil()),
+        last_triggered_at: info.warned_at_ms.map(|at| shown_time(at, TimeFormat::SpacedSeconds)),
         period_total_credit: total,
         period_used_credit: Some(info.used_month.credits_ceil()),
         remain_credit: remaining,

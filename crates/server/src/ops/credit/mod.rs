@@ -41,6 +41,10 @@ pub(crate) fn api_error(error: LedgerError) -> ApiError {
         LedgerError::RuntimeNotFound(id) => {
             ApiError::new(ErrorCode::RUNTIME_NOT_FOUND, format!("No agent {id} in this account."))
         }
+        LedgerError::GroupNotFound(id) => ApiError::new(
+            ErrorCode::RESOURCE_GROUP_NOT_FOUND,
+            format!("No resource group {id} in this account."),
+        ),
         LedgerError::PackNotFound(id) => {
             ApiError::invalid("InstanceIds", format!("No credit package {id} in this account."))
         }

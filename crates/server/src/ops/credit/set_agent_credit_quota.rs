@@ -1,6 +1,7 @@
-//! SetAgentCreditQuota: what agents may spend in a calendar month.
+//! SetAgentCreditQuota: what agents may spend in a cycle: a calendar month, unless the operator has set another.
 
 use creel_control::access::Actor;
+use creel_control::ledger::QuotaChange;
 use creel_wire::error::ApiError;
 use creel_wire::money::Micros;
 use creel_wire::ops::credit::set_agent_credit_quota::{Input, Output};
@@ -21,6 +22,7 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
                 .ok_or_else(|| ApiError::invalid("CreditQuota", "CreditQuota is larger than any balance."))?,
         ),
     };
-    app.credits.set_quota(actor, input.agent_ids, quota).await.map_err(api_error)?;
+    let change = QuotaChange { quota, ..QuotaChange::default() };
+    app.credits.set_quota(actor, input.agent_ids, change).await.map_err(api_error)?;
     Ok(Output::default())
 }
