@@ -6,6 +6,7 @@
 use std::ops::Add;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::money::Micros;
 
@@ -86,6 +87,27 @@ impl RateCard {
         Micros(i64::try_from(micros).unwrap_or(i64::MAX))
     }
 
+    /// Names these prices: equal cards have equal versions, and others other ones.
+    pub fn version(&self) -> String {
+        let Self { input, cached_input, cache_write, output, multiplier_micros } = self;
+        let text =
+            format!("creel-price-v1 {input} {cached_input} {cache_write} {output} {multiplier_micros}");
+        let digest = Sha256::digest(text.as_bytes());
+        format!("pv-{}", hex::encode(digest.get(..6).unwrap_or_default()))
+    }
+
+    /// How [`RateCard::cost`] comes to its result in micro-credits, to be checked with any other tool.
+    pub fn formula(&self, usage: &Usage) -> String {
+        let terms = [
+            (usage.input, self.input),
+            (usage.cached_input, self.cached_input),
+            (usage.cache_write, self.cache_write),
+            (usage.output, self.output),
+        ];
+        let terms: Vec<String> = terms.iter().map(|(tokens, price)| format!("{tokens}*{price}")).collect();
+        format!("ceil(({})*{}/{SCALE})={}", terms.join("+"), self.multiplier_micros, self.cost(usage).0)
+    }
+
     /// The most that a call can use, as far as its request tells: a token is at least one byte of it, taken to be of
     /// the dearest input class, and `output_tokens_max` are all produced. Pictures behind an address are the
     /// exception (few bytes, many tokens); what they use above the bound is an overrun.
@@ -157,6 +179,19 @@ mod tests {
     fn the_documented_example_costs_what_it_says() {
         let usage = Usage { input: 8_349, cached_input: 40_794, output: 573, ..Usage::default() };
         assert_eq!(CARD.cost(&usage).to_string(), "3.173280");
+        assert_eq!(
+            CARD.formula(&usage),
+            "ceil((8349*200000+40794*20000+0*250000+573*1200000)*1000000/1000000000)=3173280"
+        );
+    }
+
+    #[test]
+    fn a_version_names_all_of_a_card() {
+        let halved = RateCard { multiplier_micros: 500_000, ..CARD };
+        assert_eq!(CARD.version(), CARD.clone().version());
+        let others = [halved, RateCard { input: 1, ..CARD }, RateCard { output: 1, ..CARD }];
+        assert!(others.iter().all(|other| other.version() != CARD.version()));
+        assert_eq!(CARD.version().len(), 15);
     }
 
     #[test]

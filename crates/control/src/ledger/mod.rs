@@ -25,6 +25,7 @@ mod prices;
 mod quota;
 mod record;
 mod recover;
+mod report;
 mod table;
 mod usage;
 mod used_up;
@@ -48,9 +49,10 @@ pub use credits::{Credits, Grant, grant_monthly};
 pub use deductions::{DeductionFilter, DeductionPage, Deductions, HourDeduction, Statistic};
 pub use engine::{Config, JournalPlace, Ledger, Reservation};
 pub use period::{PeriodUnit, hour_of, hour_start_ms, month_of, span_of};
-pub use prices::{Price, PriceList, SystemPrice};
+pub use prices::{MultiplierRange, Preview, Price, PriceList, SystemPrice};
 pub(crate) use quota::LimitLoad;
 pub use quota::{Cycle, Quota, QuotaChange, QuotaKind};
+pub use report::{ModelUsage, Report, ReportBy, ReportRow};
 pub(crate) use table::JournalRow;
 pub use usage::{Agent, AgentKind, EntriesPage, EntriesQuery, Subject, UsageInfo};
 pub use used_up::UsedUp;
@@ -309,8 +311,14 @@ pub enum LedgerError {
     ProviderNotFound(ProviderId),
     #[error("the operator has no system provider named {0}")]
     SystemProviderNotFound(String),
+    #[error("a price begins now or later: what calls cost that were made is not changed")]
+    PriceInThePast,
+    #[error("the multiplier is not in its own range")]
+    MultiplierOutOfRange,
     #[error("no call {0} that is unsettled")]
     NotUnsettled(CallId),
+    #[error("the entries differ from the ledger's own sum by {by} credits: run `creel admin ledger check`")]
+    SumsDiffer { by: Micros },
     #[error("recording the request")]
     Access(#[from] AccessError),
     #[error("reading or writing the ledger")]

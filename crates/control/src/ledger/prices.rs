@@ -1,12 +1,19 @@
 //! Prices of models: the operator's by provider name, an account's own by provider id.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use creel_wire::id::{AccountId, ProviderId};
-use creel_wire::price::RateCard;
+use creel_wire::money::Micros;
+use creel_wire::price::{RateCard, Usage};
 
-use super::{Credits, LedgerError};
+use super::{Credits, Entry, Label, LedgerError};
 use crate::access::Actor;
+
+/// How far back a price that begins now may lie: what clocks of two machines may differ by, in milliseconds.
+const CLOCKS_DIFFER_MS: i64 = 60_000;
+/// Entries that are read at once.
+const PAGE_ENTRIES: i64 = 5_000;
 
 /// The price of an account's own model from a moment on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +23,37 @@ pub struct Price {
     pub model_code: String,
     pub effective_from_ms: i64,
     pub card: RateCard,
+    /// `None`: the multiplier is fixed.
+    pub range: Option<MultiplierRange>,
+}
+
+/// What a multiplier stays in, in millionths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MultiplierRange {
+    pub min_micros: i64,
+    /// `None`: there is no upper limit.
+    pub max_micros: Option<i64>,
+}
+
+impl MultiplierRange {
+    /// Whether a multiplier is within.
+    pub fn has(self, multiplier_micros: i64) -> bool {
+        self.min_micros <= multiplier_micros && self.max_micros.is_none_or(|max| multiplier_micros <= max)
+    }
+}
+
+/// What a price would have made of calls that were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Preview {
+    /// Calls whose usage is known.
+    pub calls: i64,
+    pub usage: Usage,
+    /// By the prices that they had, also where no pack or quota paid all of it.
+    pub before: Micros,
+    /// By the price that is looked at.
+    pub after: Micros,
+    /// Calls that were cut off, of which nobody knows the usage; left out.
+    pub unknown: i64,
 }
 
 /// The price of one of the operator's models.
@@ -30,7 +68,7 @@ pub struct SystemPrice {
 #[derive(Debug, Default)]
 pub struct PriceList {
     system: HashMap<String, HashMap<String, RateCard>>,
-    own: HashMap<(AccountId, ProviderId), HashMap<String, RateCard>>,
+    own: HashMap<(AccountId, ProviderId), HashMap<String, (RateCard, Option<MultiplierRange>)>>,
 }
 
 impl PriceList {
@@ -46,7 +84,26 @@ impl PriceList {
         provider_id: &ProviderId,
         model_code: &str,
     ) -> Option<RateCard> {
-        self.own.get(&(account_id.clone(), provider_id.clone()))?.get(model_code).copied()
+        self.own_entry(account_id, provider_id, model_code).map(|(card, _)| *card)
+    }
+
+    /// The range that its multiplier stays in; `None` where it is fixed.
+    pub fn own_range(
+        &self,
+        account_id: &AccountId,
+        provider_id: &ProviderId,
+        model_code: &str,
+    ) -> Option<MultiplierRange> {
+        self.own_entry(account_id, provider_id, model_code).and_then(|(_, range)| *range)
+    }
+
+    fn own_entry(
+        &self,
+        account_id: &AccountId,
+        provider_id: &ProviderId,
+        model_code: &str,
+    ) -> Option<&(RateCard, Option<MultiplierRange>)> {
+        self.own.get(&(account_id.clone(), provider_id.clone()))?.get(model_code)
     }
 }
 
@@ -59,7 +116,7 @@ impl Credits {
         }
         for price in self.store.list_prices_in_effect(self.store.clock().now_ms()).await? {
             let models = list.own.entry((price.account_id, price.provider_id)).or_default();
-            models.insert(price.model_code, price.card);
+            models.insert(price.model_code, (price.card, price.range));
         }
         Ok(list)
     }
@@ -74,9 +131,57 @@ impl Credits {
         Ok(self.store.list_system_prices().await?)
     }
 
-    /// Sets the price of a model of the actor's account; the model need not exist yet, its provider must.
+    /// In how long the next price comes into effect by itself.
+    pub async fn next_price_in(&self) -> Result<Option<Duration>, LedgerError> {
+        let now_ms = self.store.clock().now_ms();
+        let next_ms = self.store.next_price_ms(now_ms).await?;
+        Ok(next_ms.map(|next_ms| Duration::from_millis(next_ms.saturating_sub(now_ms).unsigned_abs())))
+    }
+
+    /// What a month's calls of a model would have cost by another price. `provider` is an id, or the name of one of the
+    /// operator's.
+    pub async fn preview_price(
+        &self,
+        account_id: &AccountId,
+        provider: &str,
+        model_code: &str,
+        month: i64,
+        card: &RateCard,
+    ) -> Result<Preview, LedgerError> {
+        let mut preview = Preview::default();
+        let mut after = String::new();
+        loop {
+            let page = self.store.scan_month(account_id, month, &after, PAGE_ENTRIES).await?;
+            let Some(last) = page.last() else { return Ok(preview) };
+            last.id.clone_into(&mut after);
+            let is_meant = |entry: &&Entry| {
+                let of_provider = entry.provider_id.as_str() == provider || entry.provider_name == provider;
+                entry.part == 0 && of_provider && entry.model_code == model_code
+            };
+            for entry in page.iter().filter(is_meant) {
+                if entry.label == Label::Unsettled {
+                    preview.unknown += 1;
+                    continue;
+                }
+                let cost = |card: &RateCard| card.cost(&entry.usage).0;
+                preview.calls += 1;
+                preview.usage = preview.usage + entry.usage;
+                preview.before.0 = preview.before.0.saturating_add(entry.card.as_ref().map_or(0, cost));
+                preview.after.0 = preview.after.0.saturating_add(cost(card));
+            }
+        }
+    }
+
+    /// Sets the price of a model of the actor's account; the model need not exist yet, its provider must. A price
+    /// begins now or later: what calls cost that were made is not changed.
     pub async fn set_price(&self, actor: Actor, price: Price) -> Result<(), LedgerError> {
         let now_ms = self.store.clock().now_ms();
+        if price.effective_from_ms < now_ms - CLOCKS_DIFFER_MS {
+            return Err(LedgerError::PriceInThePast);
+        }
+        if price.range.is_some_and(|range| !range.has(price.card.multiplier_micros)) {
+            return Err(LedgerError::MultiplierOutOfRange);
+        }
         self.store
             .write(move |tx| {
                 Box::pin(async move {

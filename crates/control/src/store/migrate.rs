@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (25, "call limits", include_str!("../../../../migrations/0025_call_limits.sql")),
     (20, "orders", include_str!("../../../../migrations/0020_orders.sql")),
     (21, "quotas", include_str!("../../../../migrations/0021_quotas.sql")),
+    (22, "price ranges", include_str!("../../../../migrations/0022_price_ranges.sql")),
 ];
 
 pub(super) async fn run(db: &Db) -> Result<(), StoreError> {

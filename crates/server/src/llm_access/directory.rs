@@ -21,7 +21,7 @@ use crate::gateway::ports::{
 
 /// How soon after a failure the directory is read again.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
-/// How often it is read without a sign of change: prices come into effect by themselves.
+/// How often it is read without a sign of change.
 const REFRESH_EVERY: Duration = Duration::from_secs(60);
 
 /// Why the directory could not be read.
@@ -51,9 +51,9 @@ pub(crate) fn keep_directory(
         let mut targets = Targets::default();
         loop {
             let pause = match read(&models, &credits, &limits, &mut targets).await {
-                Ok(snapshot) => {
+                Ok((snapshot, next_price)) => {
                     directory.replace(snapshot);
-                    REFRESH_EVERY
+                    next_price.map_or(REFRESH_EVERY, |next| REFRESH_EVERY.min(next))
                 }
                 Err(error) => {
                     tracing::warn!(error = %crate::ops::chain(&error), "reading the gateway's directory failed");
@@ -70,12 +70,13 @@ pub(crate) fn keep_directory(
     });
 }
 
+/// The directory, and in how long a price comes into effect that is not in it.
 async fn read(
     models: &Models,
     credits: &Credits,
     limits: &CallLimits,
     targets: &mut Targets,
-) -> Result<Snapshot, DirectoryError> {
+) -> Result<(Snapshot, Option<Duration>), DirectoryError> {
     let found = models.directory().await?;
     let prices = credits.price_list().await?;
     let limits = limits.in_force().await?;
@@ -101,7 +102,7 @@ async fn read(
         };
         by_key.insert(hash, Arc::new(access));
     }
-    Ok(Snapshot { by_key })
+    Ok((Snapshot { by_key }, credits.next_price_in().await?))
 }
 
 /// The targets of the snapshot in force: those that a new one has too go on knowing how they have fared, and all

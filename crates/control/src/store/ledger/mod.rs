@@ -6,6 +6,7 @@ mod credit;
 mod price;
 mod quota;
 mod read;
+mod report;
 mod rows;
 
 pub(crate) use read::{AgentRow, PackHour};

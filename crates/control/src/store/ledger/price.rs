@@ -4,12 +4,14 @@ use creel_wire::id::{AccountId, ProviderId};
 use creel_wire::price::RateCard;
 
 use super::super::{Row, Store, StoreError, Topic, Tx, Value, params};
-use crate::ledger::{Price, SystemPrice};
+use crate::ledger::{MultiplierRange, Price, SystemPrice};
 
 /// Prices that one list holds at the most.
 const PRICES_MAX: i64 = 100_000;
 
 const CARD: &str = "input_micros, cached_input_micros, cache_write_micros, output_micros, multiplier_micros";
+
+const RANGE: &str = "multiplier_min_micros, multiplier_max_micros";
 
 fn card(row: &Row) -> Result<RateCard, StoreError> {
     Ok(RateCard {
@@ -32,6 +34,12 @@ fn price(row: &Row) -> Result<Price, StoreError> {
         model_code: row.text("model_code")?,
         effective_from_ms: row.int("effective_from_ms")?,
         card: card(row)?,
+        range: match row.opt_int("multiplier_min_micros")? {
+            None => None,
+            Some(min_micros) => {
+                Some(MultiplierRange { min_micros, max_micros: row.opt_int("multiplier_max_micros")? })
+            }
+        },
     })
 }
 
@@ -47,7 +55,7 @@ impl Store {
     /// Prices of all accounts that are in effect at `now_ms`, one a model.
     pub(crate) async fn list_prices_in_effect(&self, now_ms: i64) -> Result<Vec<Price>, StoreError> {
         let sql = format!(
-            "SELECT account_id, provider_id, model_code, effective_from_ms, {CARD}
+            "SELECT account_id, provider_id, model_code, effective_from_ms, {RANGE}, {CARD}
              FROM price AS p WHERE effective_from_ms =
                  (SELECT MAX(q.effective_from_ms) FROM price AS q
                   WHERE q.account_id = p.account_id AND q.provider_id = p.provider_id
@@ -60,10 +68,18 @@ impl Store {
     /// All prices of an account, also past and coming ones.
     pub(crate) async fn list_prices(&self, account_id: &AccountId) -> Result<Vec<Price>, StoreError> {
         let sql = format!(
-            "SELECT account_id, provider_id, model_code, effective_from_ms, {CARD} FROM price WHERE account_id = $1
+            "SELECT account_id, provider_id, model_code, effective_from_ms, {RANGE}, {CARD} FROM price
+             WHERE account_id = $1
              ORDER BY provider_id, model_code, effective_from_ms LIMIT $2"
         );
         self.db().fetch_all(sql, params![account_id.as_str(), PRICES_MAX]).await?.iter().map(price).collect()
+    }
+
+    /// When the next price comes into effect.
+    pub(crate) async fn next_price_ms(&self, now_ms: i64) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT MIN(effective_from_ms) AS next_ms FROM price WHERE effective_from_ms > $1";
+        let row = self.db().fetch_optional(sql, params![now_ms]).await?;
+        row.map_or(Ok(None), |row| row.opt_int("next_ms"))
     }
 
     /// Prices of the operator's models.
@@ -100,14 +116,19 @@ impl Tx {
             price.effective_from_ms,
         ];
         values.extend(card_values(&price.card));
+        values.push(price.range.map(|range| range.min_micros).into());
+        values.push(price.range.and_then(|range| range.max_micros).into());
         self.execute(
             "INSERT INTO price (account_id, provider_id, model_code, effective_from_ms, input_micros,
-                                cached_input_micros, cache_write_micros, output_micros, multiplier_micros)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                                cached_input_micros, cache_write_micros, output_micros, multiplier_micros,
+                                multiplier_min_micros, multiplier_max_micros)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
              ON CONFLICT (account_id, provider_id, model_code, effective_from_ms) DO UPDATE
              SET input_micros = excluded.input_micros, cached_input_micros = excluded.cached_input_micros,
                  cache_write_micros = excluded.cache_write_micros, output_micros = excluded.output_micros,
-                 multiplier_micros = excluded.multiplier_micros",
+                 multiplier_micros = excluded.multiplier_micros,
+                 multiplier_min_micros = excluded.multiplier_min_micros,
+                 multiplier_max_micros = excluded.multiplier_max_micros",
             values,
         )
         .await?;

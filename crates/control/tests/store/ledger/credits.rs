@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::runtime::whole;
-use creel_control::ledger::{AgentKind, EntriesQuery, Price, Subject, SystemPrice};
+use creel_control::ledger::{AgentKind, EntriesQuery, MultiplierRange, Price, Subject, SystemPrice};
 use creel_testkit::both_databases;
 
 fn quota(micros: i64) -> QuotaChange {
@@ -120,6 +120,7 @@ both_databases! {
             model_code: "m".into(),
             effective_from_ms,
             card,
+            range: None,
         };
         let unknown = world.credits.set_price(world.actor("SetPrice"), price(now_ms, UNIT)).await;
         assert!(matches!(unknown, Err(LedgerError::ProviderNotFound(_))));
@@ -132,6 +133,19 @@ both_databases! {
         t.clock.advance(SignedDuration::from_secs(1));
         assert_eq!(card().await, Some(CARD));
         assert_eq!(world.credits.list_prices(&account_id).await.unwrap().len(), 3);
+        let past = world.credits.set_price(world.actor("SetPrice"), price(now_ms - 3_600_000, CARD)).await;
+        assert!(matches!(past, Err(LedgerError::PriceInThePast)));
+        assert_eq!(world.credits.next_price_in().await.unwrap(), None);
+        let next = price(t.clock.now_ms() + 5_000, UNIT);
+        world.credits.set_price(world.actor("SetPrice"), next.clone()).await.unwrap();
+        assert_eq!(world.credits.next_price_in().await.unwrap(), Some(Duration::from_secs(5)));
+        let range = |min, max| Price { range: Some(MultiplierRange { min_micros: min, max_micros: max }), ..next.clone() };
+        let outside = world.credits.set_price(world.actor("SetPrice"), range(2 * MULTIPLIER_ONE, None)).await;
+        assert!(matches!(outside, Err(LedgerError::MultiplierOutOfRange)));
+        world.credits.set_price(world.actor("SetPrice"), range(0, Some(2 * MULTIPLIER_ONE))).await.unwrap();
+        t.clock.advance(SignedDuration::from_secs(5));
+        let shown = world.credits.price_list().await.unwrap().own_range(&account_id, &provider_id, "m");
+        assert_eq!(shown, Some(MultiplierRange { min_micros: 0, max_micros: Some(2 * MULTIPLIER_ONE) }));
     }
 
     async fn system_prices_are_what_was_seeded_last(t) {

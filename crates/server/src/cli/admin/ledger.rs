@@ -1,5 +1,9 @@
 //! `creel admin ledger`.
 
+mod export;
+mod reconcile;
+mod report;
+
 use std::process::ExitCode;
 
 use creel_control::access::Actor;
@@ -46,12 +50,12 @@ pub(super) enum Command {
         #[arg(long, default_value = crate::serve::ROOT_ACCOUNT)]
         account: String,
     },
-    /// Print every entry as a line of JSON, by call
-    Export {
-        /// Name of the account [default: all accounts]
-        #[arg(long)]
-        account: Option<String>,
-    },
+    /// Print every entry by call, with the version of its price and the formula of its cost
+    Export(export::Args),
+    /// Add up a month of an account by resource group, tag or user
+    Report(report::Args),
+    /// Compare what models used with a provider's invoice; exit code 1 if they differ
+    Reconcile(reconcile::Args),
     /// Say whether priced calls to Managed and Custom providers take credits from packs, or count for quotas only
     BillAll {
         /// true or false
@@ -89,7 +93,9 @@ pub(super) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Exit
             let released = admin.credits.release_unsettled(actor, call_id.clone()).await?;
             print(&json!({"CallId": call_id.as_str(), "ReleasedCredits": released.to_string()}))?;
         }
-        Command::Export { account } => export(admin, account.as_deref()).await?,
+        Command::Export(args) => export::run(admin, args).await?,
+        Command::Report(args) => report::run(admin, args).await?,
+        Command::Reconcile(args) => return reconcile::run(admin, args).await,
         Command::BillAll { bills_all, account } => {
             let account = admin.account(Some(account)).await?;
             admin.credits.set_bills_all(actor(admin, &account, "SetBillsAll"), *bills_all).await?;
@@ -128,22 +134,23 @@ async fn packs(admin: &Admin, account: &str) -> anyhow::Result<()> {
     print_rows(admin.output, &PACK_COLUMNS, &rows)
 }
 
-/// Entries that are read at once.
-const EXPORT_ENTRIES: i64 = 1_000;
+/// A month as people write it, such as 2026-01.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Month(jiff::civil::Date);
 
-async fn export(admin: &Admin, account: Option<&str>) -> anyhow::Result<()> {
-    let account_id = match account {
-        Some(name) => Some(admin.account(Some(name)).await?.id),
-        None => None,
-    };
-    let mut after = String::new();
-    loop {
-        let entries = admin.credits.export_entries(account_id.as_ref(), &after, EXPORT_ENTRIES).await?;
-        let Some(last) = entries.last() else { return Ok(()) };
-        last.id.clone_into(&mut after);
-        for entry in &entries {
-            print_line(&serde_json::to_string(entry)?)?;
-        }
+impl std::str::FromStr for Month {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let first = format!("{text}-01").parse();
+        first.map(Self).map_err(|_| "give a month such as 2026-01".to_owned())
+    }
+}
+
+impl Month {
+    /// As the ledger numbers it, such as 202601.
+    pub(super) fn number(self) -> i64 {
+        i64::from(self.0.year()) * 100 + i64::from(self.0.month())
     }
 }
 

@@ -49,11 +49,9 @@ fn shown(view: ModelView, cards: &PriceList, system: &[SystemProvider]) -> Data 
         routes.and_then(|provider| provider.models.iter().find(|model| model.code == view.model.code));
     let routes = routes.and_then(|model| model.smart.as_ref()).map(|smart| smart.routes.len());
     let model = view.model;
-    let card = match &view.system_provider_name {
-        Some(system) => cards.system(system, &model.code),
-        None => cards.own(&model.account_id, &model.provider_id, &model.code),
-    };
-    let (credit_multiplier, prices) = prices::shown(card.as_ref());
+    let of_provider = (&model.account_id, &model.provider_id);
+    let priced = prices::of(cards, view.system_provider_name.as_deref(), of_provider, &model.code);
+    let (credit_multiplier, prices) = prices::shown(priced.as_ref());
     let (request, response) = modalities(&model.traits());
     Data {
         config: Some(model.config_json),

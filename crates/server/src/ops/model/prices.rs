@@ -1,5 +1,7 @@
 //! How a rate card is shown beside a model.
 
+use creel_control::ledger::{MultiplierRange, PriceList};
+use creel_wire::id::{AccountId, ProviderId};
 use creel_wire::money::Micros;
 use creel_wire::ops::model::list_llm_templates::{DataCreditMultiplier, DataPrices, DataPricesPrices};
 use creel_wire::price::{MULTIPLIER_ONE, RateCard};
@@ -7,10 +9,29 @@ use creel_wire::price::{MULTIPLIER_ONE, RateCard};
 /// What the four prices are for, in the order in which they are shown.
 const UNIT: &str = "credits per 1,000 tokens";
 
+/// The price of a model, and the range of its multiplier.
+pub(crate) fn of(
+    prices: &PriceList,
+    system_name: Option<&str>,
+    (account_id, provider_id): (&AccountId, &ProviderId),
+    code: &str,
+) -> Option<(RateCard, MultiplierRange)> {
+    let card = match system_name {
+        Some(system) => prices.system(system, code),
+        None => prices.own(account_id, provider_id, code),
+    }?;
+    let multiplier = card.multiplier_micros;
+    let fixed = MultiplierRange { min_micros: multiplier, max_micros: Some(multiplier) };
+    let range = if system_name.is_some() { None } else { prices.own_range(account_id, provider_id, code) };
+    Some((card, range.unwrap_or(fixed)))
+}
+
 /// The factor and the prices of a card; both `None` for a model without one, which is not billed in credits.
-pub(super) fn shown(card: Option<&RateCard>) -> (Option<DataCreditMultiplier>, Option<Vec<DataPrices>>) {
-    let Some(card) = card else { return (None, None) };
-    let factor = factor(card);
+pub(super) fn shown(
+    priced: Option<&(RateCard, MultiplierRange)>,
+) -> (Option<DataCreditMultiplier>, Option<Vec<DataPrices>>) {
+    let Some((card, multiplier)) = priced else { return (None, None) };
+    let (min, max) = factors(*multiplier);
     let price = |name: &str, micros: i64| DataPricesPrices {
         price: Some(Micros(micros).to_string()),
         price_name: Some(name.to_owned()),
@@ -24,12 +45,14 @@ pub(super) fn shown(card: Option<&RateCard>) -> (Option<DataCreditMultiplier>, O
     ];
     // One range: prices do not depend on the length of a request.
     let range = DataPrices { prices: Some(prices), range_name: Some("All".to_owned()) };
-    (Some(DataCreditMultiplier { max: Some(factor), min: Some(factor) }), Some(vec![range]))
+    (Some(DataCreditMultiplier { max, min: Some(min) }), Some(vec![range]))
 }
 
-/// The multiplier of a card as the API's number. For display only: nothing is computed from it.
-pub(crate) fn factor(card: &RateCard) -> f64 {
-    card.multiplier_micros as f64 / MULTIPLIER_ONE as f64
+/// The range of a multiplier as the API's numbers; no maximum is no upper limit. For display only: nothing is computed
+/// from them.
+pub(crate) fn factors(range: MultiplierRange) -> (f64, Option<f64>) {
+    let factor = |micros: i64| micros as f64 / MULTIPLIER_ONE as f64;
+    (factor(range.min_micros), range.max_micros.map(factor))
 }
 
 #[cfg(test)]
@@ -45,8 +68,9 @@ mod tests {
             output: 1_200_000,
             multiplier_micros: 500_000,
         };
-        let (factor, prices) = shown(Some(&card));
-        assert_eq!(factor, Some(DataCreditMultiplier { max: Some(0.5), min: Some(0.5) }));
+        let range = MultiplierRange { min_micros: 250_000, max_micros: None };
+        let (factor, prices) = shown(Some(&(card, range)));
+        assert_eq!(factor, Some(DataCreditMultiplier { max: None, min: Some(0.25) }));
         let prices = prices.unwrap().remove(0).prices.unwrap();
         let shown: Vec<_> =
             prices.iter().map(|entry| (entry.price_name.as_deref(), entry.price.as_deref())).collect();

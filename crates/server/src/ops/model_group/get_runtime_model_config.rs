@@ -1,7 +1,7 @@
 //! GetRuntimeModelConfig: the models that a runtime is to use, and whether its agent does.
 
 use creel_control::access::Actor;
-use creel_control::ledger::PriceList;
+use creel_control::ledger::{MultiplierRange, PriceList};
 use creel_control::model::{BoundBy, EffectiveModels, EffectiveProvider, Model, ModelError};
 use creel_control::runtime::provider_from_word;
 use creel_wire::error::ApiError;
@@ -10,7 +10,6 @@ use creel_wire::ops::model_group::get_runtime_model_config::{
     DataModelProviderListLlmInfoListCreditMultiplier as CreditMultiplier,
     DataModelProviderListLlmInfoListInferenceMetadata, Input, Output,
 };
-use creel_wire::price::RateCard;
 
 use super::api_error;
 use crate::app::App;
@@ -48,13 +47,10 @@ fn shown(models: EffectiveModels, with_risk: bool, cards: &PriceList) -> Data {
 
 fn shown_provider(entry: EffectiveProvider, risk: Option<&str>, cards: &PriceList) -> DataModelProviderList {
     let provider = entry.provider;
-    let card = |model: &Model| match &provider.system_provider_name {
-        Some(system) => cards.system(system, &model.code),
-        None => cards.own(&provider.account_id, &provider.id, &model.code),
-    };
     let models = entry.models.into_iter().map(|model| {
-        let card = card(&model);
-        shown_model(model, card, risk)
+        let of_provider = (&provider.account_id, &provider.id);
+        let priced = prices::of(cards, provider.system_provider_name.as_deref(), of_provider, &model.code);
+        shown_model(model, priced.map(|(_, range)| range), risk)
     });
     DataModelProviderList {
         llm_info_list: Some(models.collect()),
@@ -64,12 +60,16 @@ fn shown_provider(entry: EffectiveProvider, risk: Option<&str>, cards: &PriceLis
     }
 }
 
-fn shown_model(model: Model, card: Option<RateCard>, risk: Option<&str>) -> DataModelProviderListLlmInfoList {
+fn shown_model(
+    model: Model,
+    range: Option<MultiplierRange>,
+    risk: Option<&str>,
+) -> DataModelProviderListLlmInfoList {
     // A model without a price is not billed in credits.
-    let factor = card.map(|card| prices::factor(&card));
+    let factors = range.map(prices::factors);
     let (request, response) = modalities(&model.traits());
     DataModelProviderListLlmInfoList {
-        credit_multiplier: factor.map(|factor| CreditMultiplier { max: Some(factor), min: Some(factor) }),
+        credit_multiplier: factors.map(|(min, max)| CreditMultiplier { max, min: Some(min) }),
         description: Some(model.description),
         inference_metadata: Some(DataModelProviderListLlmInfoListInferenceMetadata {
             request_modality: Some(request),
