@@ -22,6 +22,7 @@ pub mod principal;
 pub mod region;
 pub mod resource_group;
 pub mod runtime;
+pub mod system_provider;
 pub mod tag;
 pub mod user;
 
@@ -116,6 +117,15 @@ pub const ALL: &[&OpSpec] = &[
     &runtime::start_desktops::SPEC,
     &runtime::stop_desktops::SPEC,
     &runtime::wakeup_desktops::SPEC,
+    &system_provider::create_system_provider::SPEC,
+    &system_provider::create_system_provider_key::SPEC,
+    &system_provider::delete_system_model::SPEC,
+    &system_provider::delete_system_provider::SPEC,
+    &system_provider::delete_system_provider_key::SPEC,
+    &system_provider::list_system_providers::SPEC,
+    &system_provider::put_system_model::SPEC,
+    &system_provider::update_system_provider::SPEC,
+    &system_provider::update_system_provider_key::SPEC,
     &tag::list_tag_resources::SPEC,
     &tag::tag_resources::SPEC,
     &tag::untag_resources::SPEC,
