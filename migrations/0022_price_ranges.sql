@@ -3,4 +3,4 @@ ALTER TABLE price ADD COLUMN multiplier_min_micros BIGINT CHECK (multiplier_min_
 ALTER TABLE price ADD COLUMN multiplier_max_micros BIGINT CHECK (multiplier_max_micros >= 0);
 
 -- What a report of a month reads.
-CREATE INDEX ledger_entry_month ON ledger_entry (account_id, month, id);
+CREATE INDEX ledger_entry_month ON ledger_entry (month, account_id, id);

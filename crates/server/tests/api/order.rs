@@ -59,7 +59,7 @@ async fn shop(t: &TestStore, approval: ApprovalKind, webhook: Option<String>) ->
         config.orders = OrdersConfig { approval, currency: "EUR".to_owned(), webhook };
     };
     let app = TestApp::start_with(t, Arc::new(tempfile::tempdir().unwrap()), set).await;
-    let actor = Actor::operator("1".parse().unwrap(), "SetCreditOffer", t.ids.request_id());
+    let actor = Actor::operator("11".parse().unwrap(), "SetCreditOffer", t.ids.request_id());
     let offer = Offer { credits: Micros(2_000_000_000), term: MONTH, price: Micros(160_500_000) };
     orders(t).set_offer(actor, offer).await.unwrap();
     app
@@ -122,11 +122,12 @@ both_databases! {
         // For runtimes: each has a pack of its own.
         let site = root.office_site().await;
         let desktops = root.desktops(&site, "2").await;
-        let for_both = crate::caller::with(TWO, &[
+        let change = [
             ("OrderItems.1.Amount", ""),
-            ("OrderItems.1.ResourceIds.1", &desktops[0]),
-            ("OrderItems.1.ResourceIds.2", &desktops[1]),
-        ]);
+            ("OrderItems.1.ResourceIds.1", desktops[0].as_str()),
+            ("OrderItems.1.ResourceIds.2", desktops[1].as_str()),
+        ];
+        let for_both = crate::caller::with(TWO, &change);
         root.call(CREATE, &for_both).await.assert_ok();
         let order = listed(&root).await.remove(0);
         assert_eq!(order["ResourceIds"].as_array().unwrap().len(), 2);

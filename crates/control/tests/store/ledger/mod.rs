@@ -3,6 +3,7 @@
 mod crash;
 mod credits;
 mod quotas;
+mod reports;
 mod spend;
 mod used_up;
 

@@ -114,6 +114,7 @@ both_databases! {
         assert_eq!(told(&world).await, []);
         // A raised quota is told anew when it is neared, a lowered one at once.
         set(200).await.unwrap();
+        process.ledger.flush().await;
         process.spend(of(&world, 0, 75), output(75)).await.unwrap();
         process.ledger.flush().await;
         assert_eq!(told(&world).await, [alert(200)]);
