@@ -77,9 +77,10 @@ impl Store {
         for (provider_name, routes) in by_provider(&all(routes).await?, route)? {
             let models = models.entry(provider_name).or_default();
             for (code, route) in routes {
-                let smart =
-                    models.iter_mut().find(|model| model.code == code).and_then(|model| model.smart.as_mut());
-                smart.map(|smart| smart.routes.push(route)).unwrap_or_default();
+                let model = models.iter_mut().find(|model| model.code == code);
+                if let Some(smart) = model.and_then(|model| model.smart.as_mut()) {
+                    smart.routes.push(route);
+                }
             }
         }
         let whole = providers.iter().map(|row| {

@@ -49,7 +49,7 @@ const OVERHEAD_HEADER: HeaderName = HeaderName::from_static("x-creel-overhead-us
 #[derive(Debug)]
 pub(super) struct Trail {
     pub(super) tries: u32,
-    /// Of the last try.
+    /// Of the last try of the model that is asked.
     pub(super) target: Option<Arc<Target>>,
     begun: Instant,
     /// For upstreams, in all.
@@ -129,6 +129,7 @@ impl<B: Billing> Call<B> {
         );
         // Its reservation is one of its own, and what it costs goes by its own price.
         (self.id, self.route, self.upstream) = (self.gateway.ids.call(), next, dialect);
+        self.trail.target = None;
         true
     }
 
@@ -289,12 +290,9 @@ impl<B: Billing> Call<B> {
                         "The model provider fails and is left alone for a moment. Try again later.",
                     ),
                 };
-                let mut response = problem.response(self.request.dialect());
                 let left_ms = out.until_ms.saturating_sub(self.gateway.clock.now_ms()).max(1);
                 // Rounded up: who comes at that time must not come too early.
-                let left_s = left_ms.saturating_add(999) / 1_000;
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(left_s));
-                self.send(reply, response).await;
+                self.tell(reply, &problem.after(left_ms.saturating_add(999) / 1_000)).await;
             }
         }
     }

@@ -54,6 +54,11 @@ impl Problem {
         Self { status, kind: "server_error", code, text: text.into(), param: None, retry_after_s: None }
     }
 
+    /// The same, with a time after which to come again.
+    pub(crate) fn after(self, seconds: i64) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
+    }
+
     /// The upstream takes no more calls for a while.
     pub(crate) fn busy(text: &'static str) -> Self {
         let (status, code) = (StatusCode::TOO_MANY_REQUESTS, "upstream_busy");
