@@ -47,6 +47,11 @@ def of_model(t):
     return parameters
 
 
+@happy("SetSystemPrice")
+def set_price(t):
+    return named(t) | {"LlmCode": "m", "Input": "0.2", "Output": "1.2"}
+
+
 def provider(t) -> str:
     parameters = create(t)
     t.call("CreateSystemProvider", parameters)
@@ -128,6 +133,21 @@ def test_models_are_offered_and_no_more(tenant):
     with tenant.claim("DeleteSystemModel", "ProviderName", "LlmCode"):
         tenant.call("DeleteSystemModel", ProviderName=name, LlmCode="m")
         tenant.refused("DeleteSystemModel", "EntityNotExist.SystemProvider.Model", ProviderName=name, LlmCode="m")
+
+
+def test_a_model_has_a_price(tenant):
+    base = of_model(tenant)
+    name = base["ProviderName"]
+    with tenant.claim("SetSystemPrice", "ProviderName", "LlmCode", "Input", "Output", "CachedInput", "CacheWrite", "Multiplier"):
+        tenant.call("SetSystemPrice", base, Input="0.2", Output="1.2")
+        same = {"Input": "0.200000", "Output": "1.200000", "CachedInput": "0.200000", "CacheWrite": "0.200000", "Multiplier": "1.000000"}
+        assert shown(tenant, name)["Models"][0]["Price"] == same
+        tenant.call("SetSystemPrice", base, Input="0.2", Output="1.2", CachedInput="0.02", CacheWrite="0.25", Multiplier="0.5")
+        other = same | {"CachedInput": "0.020000", "CacheWrite": "0.250000", "Multiplier": "0.500000"}
+        assert shown(tenant, name)["Models"][0]["Price"] == other
+        tenant.refused("SetSystemPrice", "InvalidInput", base, Input="-1", Output="1")
+        tenant.refused("SetSystemPrice", "InvalidOutput", base, Input="1", Output="much")
+        tenant.refused("SetSystemPrice", "EntityNotExist.SystemProvider", base, ProviderName="none", Input="1", Output="1")
 
 
 def test_providers_are_found_by_name(tenant, world):

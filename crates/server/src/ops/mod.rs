@@ -183,6 +183,7 @@ operations! {
     system_provider::delete_system_provider_key,
     system_provider::list_system_providers,
     system_provider::put_system_model,
+    system_provider::set_system_price,
     system_provider::update_system_provider,
     system_provider::update_system_provider_key,
     tag::list_tag_resources,

@@ -124,6 +124,7 @@ pub const ALL: &[&OpSpec] = &[
     &system_provider::delete_system_provider_key::SPEC,
     &system_provider::list_system_providers::SPEC,
     &system_provider::put_system_model::SPEC,
+    &system_provider::set_system_price::SPEC,
     &system_provider::update_system_provider::SPEC,
     &system_provider::update_system_provider_key::SPEC,
     &tag::list_tag_resources::SPEC,

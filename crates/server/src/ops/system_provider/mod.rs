@@ -8,6 +8,7 @@ pub(crate) mod delete_system_provider;
 pub(crate) mod delete_system_provider_key;
 pub(crate) mod list_system_providers;
 pub(crate) mod put_system_model;
+pub(crate) mod set_system_price;
 pub(crate) mod update_system_provider;
 pub(crate) mod update_system_provider_key;
 

@@ -135,6 +135,9 @@ pub struct ProvidersModels {
     /// What it stands for, where it is a smart model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routes: Option<Vec<ProvidersModelsRoutes>>,
+    /// What it costs, in credits for 1,000 tokens; absent without a price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<ProvidersModelsPrice>,
 }
 
 /// One item of `Routes`.
@@ -150,4 +153,25 @@ pub struct ProvidersModelsRoutes {
     /// Tokens of the largest request that goes there; absent where only its own context bounds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_tokens_max: Option<i64>,
+}
+
+/// Fields of `Price`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ProvidersModelsPrice {
+    /// Input that no cache had. Example: `0.200000`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+    /// Input read from a cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached_input: Option<String>,
+    /// Input written to a cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write: Option<String>,
+    /// Output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// Factor on the whole. Example: `1.000000`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiplier: Option<String>,
 }

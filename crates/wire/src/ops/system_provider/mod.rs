@@ -8,5 +8,6 @@ pub mod delete_system_provider;
 pub mod delete_system_provider_key;
 pub mod list_system_providers;
 pub mod put_system_model;
+pub mod set_system_price;
 pub mod update_system_provider;
 pub mod update_system_provider_key;
