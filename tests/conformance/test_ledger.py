@@ -76,6 +76,23 @@ def test_an_agent_shows_what_its_models_cost(tenant, spent):
     assert models[0]["CreditMultiplier"] == {"Max": 1, "Min": 1}
 
 
+def test_usage_is_current_within_a_second(tenant, spent):
+    world, runtime = tenant.world, spent[1]
+    key = world.admin("agent-key", runtime).strip()
+    world.until("the key to be known", lambda: ask(world.server.agent_listen, key) == 200)
+    look = lambda: tenant.call("DescribeCreditUsageInfo", UsageType="Agent", InstanceIds=[runtime])["UsageInfoList"][0]["UsageInfo"]  # noqa: E731
+    world.until("the first call to be told", lambda: float(look()["TotalUsed"]) > 0)
+    time.sleep(1)
+    before = look()
+    assert ask(world.server.agent_listen, key) == 200
+    world.until("the call to be told", lambda: look()["TotalUsed"] != before["TotalUsed"], 1)
+    after = look()
+    for name in ("TodayUsed", "TotalUsed"):
+        assert float(after[name]) > float(before[name])
+    assert len(after["CreditTrendList"]) == 24 and after["CreditTrendList"][-1]["UsedCredit"] >= 1
+    assert after["WeekUsedCredit"] >= after["DayUsedCredit"] >= 1
+
+
 HOUR = 3_600_000
 
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use creel_wire::id::{AccountId, CallId, CreditPackId, ResourceGroupId, RuntimeId};
 use creel_wire::price::Usage;
 
-use super::quota::{Limit, LimitLoad};
+use super::pack::{Pack, PackLoad, take};
+use super::quota::{Flight, Limit, LimitLoad};
 use super::record::{Part, Reserve, Settle};
 use super::{CallStart, Label, Refusal, UsageSource, hour_of, month_of};
 use crate::call_limit::Traffic;
@@ -39,64 +40,6 @@ pub(crate) struct AgentLoad {
     /// The resource group that it is in, and that group's quota.
     pub(crate) group: Option<(ResourceGroupId, LimitLoad)>,
     pub(crate) packs: Vec<PackLoad>,
-}
-
-/// A pack as the store has it.
-#[derive(Debug)]
-pub(crate) struct PackLoad {
-    pub(crate) id: CreditPackId,
-    pub(crate) monthly: bool,
-    /// Calls go on when it is used up.
-    pub(crate) postpaid: bool,
-    pub(crate) total: i64,
-    pub(crate) used: i64,
-    pub(crate) starts_at_ms: i64,
-    /// `i64::MAX`: never.
-    pub(crate) expires_at_ms: i64,
-}
-
-/// What calls hold, and what settled ones cost that are not in rows yet.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Flight {
-    pub(crate) held: i64,
-    pub(crate) pending: i64,
-}
-
-impl Flight {
-    /// Nothing is in flight.
-    pub(crate) fn is_empty(self) -> bool {
-        self.held == 0 && self.pending == 0
-    }
-
-    /// Both together.
-    pub(crate) fn add(self, other: Self) -> Self {
-        Self {
-            held: self.held.saturating_add(other.held),
-            pending: self.pending.saturating_add(other.pending),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Pack {
-    load: PackLoad,
-    flight: Flight,
-    listed: bool,
-}
-
-impl Pack {
-    fn free(&self) -> i64 {
-        self.load.total - self.load.used - self.flight.pending - self.flight.held
-    }
-
-    fn valid(&self, now_ms: i64) -> bool {
-        self.load.starts_at_ms <= now_ms && now_ms < self.load.expires_at_ms
-    }
-
-    /// The order in which packs are spent: monthly first, then the nearest expiry.
-    fn order(&self) -> (bool, i64, &CreditPackId) {
-        (!self.load.monthly, self.load.expires_at_ms, &self.load.id)
-    }
 }
 
 #[derive(Debug)]
@@ -518,21 +461,4 @@ pub(crate) fn unknown(reserve: &Reserve, now_ms: i64) -> Settle {
         parts.push(Part { postpaid: reserve.postpaid && rest > 0, ..Part::of(rest, label) });
     }
     Settle { call_id: reserve.start.call_id.clone(), usage: reserve.start.bound, parts, at_ms: now_ms }
-}
-
-/// Takes `wanted` from the front; stops where there is no more.
-fn take(packs: &[(CreditPackId, i64)], wanted: i64) -> Vec<(CreditPackId, i64)> {
-    let mut left = wanted;
-    let mut takes = Vec::new();
-    for (id, free) in packs {
-        if left <= 0 {
-            break;
-        }
-        let micros = left.min(*free);
-        if micros > 0 {
-            takes.push((id.clone(), micros));
-            left -= micros;
-        }
-    }
-    takes
 }

@@ -8,7 +8,8 @@ use creel_wire::id::{AccountId, CallId, CreditPackId, ProviderId, ResourceGroupI
 use creel_wire::price::{MULTIPLIER_ONE, RateCard, Usage};
 use proptest::prelude::*;
 
-use super::book::{AccountLoad, AgentLoad, Book, Denial, PackLoad};
+use super::book::{AccountLoad, AgentLoad, Book, Denial};
+use super::pack::PackLoad;
 use super::quota::{Cycle, LimitLoad};
 use super::record::{Reserve, Settle};
 use super::{CallStart, Label, Refusal, UsageSource, hour_of, month_of};

@@ -14,7 +14,7 @@ use crate::id_gen::IdGen;
 use crate::store::{Store, StoreError, Tx};
 
 /// At which part of its quota an agent is shown as near its end, until it is set otherwise.
-pub(super) const WARN_PERCENT_DEFAULT: i64 = 80;
+pub(crate) const WARN_PERCENT_DEFAULT: i64 = 80;
 
 /// Monthly packs that are made in one transaction at the most.
 const DUE_GRANTS_MAX: i64 = 500;

@@ -3,7 +3,6 @@
 use creel_wire::money::Micros;
 use serde::{Deserialize, Serialize};
 
-use super::book::Flight;
 use super::period::{hour_of, hour_start_ms, month_end_ms, month_start_ms};
 use crate::store::StoreError;
 
@@ -127,6 +126,28 @@ pub(crate) struct LimitLoad {
     /// The first hour of the cycle that `used` is of.
     pub(crate) start: i64,
     pub(crate) used: i64,
+}
+
+/// What calls hold, and what settled ones cost that are not in rows yet.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Flight {
+    pub(crate) held: i64,
+    pub(crate) pending: i64,
+}
+
+impl Flight {
+    /// Nothing is in flight.
+    pub(crate) fn is_empty(self) -> bool {
+        self.held == 0 && self.pending == 0
+    }
+
+    /// Both together.
+    pub(crate) fn add(self, other: Self) -> Self {
+        Self {
+            held: self.held.saturating_add(other.held),
+            pending: self.pending.saturating_add(other.pending),
+        }
+    }
 }
 
 /// A quota in use: what is spent, and what is in flight by the hour in which it began.

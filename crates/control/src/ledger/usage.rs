@@ -66,6 +66,8 @@ pub struct UsageInfo {
     pub used_ever: Micros,
     /// Used this calendar month.
     pub used_month: Micros,
+    /// Used in the cycle that is now: of an agent's quota, else this calendar month.
+    pub used_period: Micros,
     /// Used today.
     pub used_day: Micros,
     /// Used in the last seven days, today included.
@@ -74,8 +76,8 @@ pub struct UsageInfo {
     pub current: Option<Pack>,
     /// Each of the last 24 hours (hours since the Unix epoch), oldest first.
     pub trend: Vec<(i64, Micros)>,
-    /// Of an agent.
-    pub warn_percent: Option<i64>,
+    /// At which part of the total somebody is told.
+    pub warn_percent: i64,
     /// When it last reached its warn percentage.
     pub warned_at_ms: Option<i64>,
 }
@@ -238,6 +240,7 @@ impl Credits {
         info.total = Some(Micros(packs.iter().map(|pack| pack.total.0).sum()));
         info.used = Micros(packs.iter().map(|pack| pack.used.0).sum());
         info.current = first_with_rest(packs.into_iter());
+        info.warn_percent = self.store.account_warn_percent(account_id).await?;
         Ok(info)
     }
 
@@ -249,6 +252,8 @@ impl Credits {
         let month_hours = hour_of(super::period::month_start_ms(now_ms));
         let hours = self.store.used_in_hours(pack.id.as_str(), month_hours).await?;
         info.used_month = Micros(hours.iter().map(|(_, micros)| micros.0).sum());
+        info.used_period = info.used_month;
+        info.warn_percent = self.store.account_warn_percent(&pack.account_id).await?;
         info.current = Some(pack);
         Ok(info)
     }
@@ -269,8 +274,9 @@ impl Credits {
         info.key = agent.agent_id;
         info.total = agent.total;
         info.used = agent.used;
+        info.used_period = agent.used;
         info.current = agent.pack;
-        info.warn_percent = Some(agent.warn_percent);
+        info.warn_percent = agent.warn_percent;
         Ok(info)
     }
 
@@ -293,11 +299,12 @@ impl Credits {
             used: Micros::ZERO,
             used_ever,
             used_month,
+            used_period: used_month,
             used_day: Micros(sums.day),
             used_week: Micros(sums.week),
             current: None,
             trend: (now_hour - TREND_HOURS + 1..=now_hour).map(|hour| (hour, of_hour(hour))).collect(),
-            warn_percent: None,
+            warn_percent: WARN_PERCENT_DEFAULT,
             warned_at_ms: self.store.last_alert_ms(subject_id).await?,
         })
     }

@@ -4,7 +4,9 @@ use creel_wire::id::{AccountId, ResourceGroupId};
 use creel_wire::money::Micros;
 
 use super::super::{Row, Store, StoreError, Tx, params};
-use crate::ledger::{Cycle, LimitLoad, Quota, QuotaChange, QuotaKind, hour_of, hour_start_ms, month_of};
+use crate::ledger::{
+    Cycle, LimitLoad, Quota, QuotaChange, QuotaKind, WARN_PERCENT_DEFAULT, hour_of, hour_start_ms, month_of,
+};
 
 /// Quotas that one list holds at the most.
 const QUOTAS_MAX: i64 = 100_000;
@@ -45,6 +47,13 @@ impl Store {
             self.db().fetch_optional(sql, params![subject_id, first, end]).await?
         };
         row.map_or(Ok(0), |row| row.int("used_micros"))
+    }
+
+    /// At which part of its packs an account is told.
+    pub(crate) async fn account_warn_percent(&self, account_id: &AccountId) -> Result<i64, StoreError> {
+        let sql = "SELECT warn_percent FROM ledger_account WHERE account_id = $1";
+        let row = self.db().fetch_optional(sql, params![account_id.as_str()]).await?;
+        row.map_or(Ok(WARN_PERCENT_DEFAULT), |row| row.int("warn_percent"))
     }
 
     /// Every quota of an account, those of groups last, with what is used in the cycle that is now.

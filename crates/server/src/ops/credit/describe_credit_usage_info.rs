@@ -47,13 +47,13 @@ fn shown(info: UsageInfo) -> UsageInfoList {
         day_used_credit: Some(info.used_day.credits_ceil()),
         last_triggered_at: info.warned_at_ms.map(|at| shown_time(at, TimeFormat::SpacedSeconds)),
         period_total_credit: total,
-        period_used_credit: Some(info.used_month.credits_ceil()),
+        period_used_credit: Some(info.used_period.credits_ceil()),
         remain_credit: remaining,
         today_used: Some(info.used_day.to_string()),
         total_credit: total,
         total_used: Some(info.used_ever.to_string()),
         total_used_credit: Some(info.used_ever.credits_ceil()),
-        warn_percent: info.warn_percent,
+        warn_percent: Some(info.warn_percent),
         week_used_credit: Some(info.used_week.credits_ceil()),
         ..Info::default()
     };
