@@ -29,6 +29,7 @@ pub mod resource_group;
 pub mod retention;
 pub mod runtime;
 pub mod seal;
+pub mod sealing;
 pub mod secrets;
 pub mod store;
 pub mod tag;

@@ -1,46 +1,23 @@
 //! The audit log: one row for each call that changes something or reads a secret, in that call's transaction, and one
 //! for each call that was refused, within a bound.
 //!
-//! Rows are never changed. [`Sealer`] puts them into sealed batches a few seconds after they are committed, [`verify`]
-//! finds what was done to them since. `docs/audit.md` says who can hide what.
+//! Rows are never changed, and [`crate::sealing`] makes it show if they are. `docs/audit.md` says who can hide what.
 
 mod refusals;
-mod sealer;
-mod verify;
 
 use creel_wire::id::AccountId;
 
 pub use refusals::{ROWS_A_MINUTE, Refusals};
-pub use sealer::{Sealer, SealerConfig};
-pub use verify::{Difference, Verified, verify};
 
-use crate::access::AccessError;
 use crate::page::{Cursor, Page};
-use crate::seal::{Break, FileError};
+use crate::sealing::SealRow;
 use crate::store::{Store, StoreError};
 
-/// The name of this log in its roots.
-pub const LOG: &str = "audit";
-
-/// Why the audit log could not be read, sealed or checked.
+/// Why the audit log could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    #[error("reading or writing audit rows")]
+    #[error("reading audit rows")]
     Store(#[from] StoreError),
-    #[error("recording the removal of audit rows")]
-    Access(#[from] AccessError),
-    #[error("reading or writing the signed roots")]
-    File(#[from] FileError),
-    #[error("the database's copy of the signed roots does not follow from the roots file")]
-    Forked(#[source] Break),
-    #[error("record {0} of the database's copy of the signed roots is not a record")]
-    NotARecord(i64),
-    #[error("another process seals the audit log")]
-    NotTheSealer,
-    #[error("rows that were about to be sealed were changed or sealed by somebody else")]
-    Overtaken,
-    #[error("a task that works on the roots file was cut off")]
-    CutOff,
 }
 
 /// Whether the caller was allowed to ask.
@@ -163,6 +140,20 @@ impl Event {
             bytes.extend_from_slice(column.as_bytes());
         }
         bytes
+    }
+}
+
+impl Event {
+    /// As it is sealed.
+    pub(crate) fn seal_row(&self, tag: String, batch: Option<i64>) -> SealRow {
+        SealRow {
+            id: self.id.clone(),
+            at_ms: self.at_ms,
+            bytes: self.sealed_bytes(),
+            tag,
+            batch,
+            index: Some((self.account_id.clone(), self.resources())),
+        }
     }
 }
 

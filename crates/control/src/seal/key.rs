@@ -23,6 +23,7 @@ pub enum KeyError {
 }
 
 /// Signs roots. Wiped when dropped.
+#[derive(Clone)]
 pub struct SealKey(SigningKey);
 
 impl std::fmt::Debug for SealKey {

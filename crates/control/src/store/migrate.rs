@@ -22,10 +22,11 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (17, "audit seal", include_str!("../../../../migrations/0017_audit_seal.sql")),
     (18, "system keys", include_str!("../../../../migrations/0018_system_keys.sql")),
     (19, "smart models", include_str!("../../../../migrations/0019_smart_models.sql")),
-    (25, "call limits", include_str!("../../../../migrations/0025_call_limits.sql")),
     (20, "orders", include_str!("../../../../migrations/0020_orders.sql")),
     (21, "quotas", include_str!("../../../../migrations/0021_quotas.sql")),
     (22, "price ranges", include_str!("../../../../migrations/0022_price_ranges.sql")),
+    (25, "call limits", include_str!("../../../../migrations/0025_call_limits.sql")),
+    (26, "ledger seals", include_str!("../../../../migrations/0026_ledger_seals.sql")),
 ];
 
 pub(super) async fn run(db: &Db) -> Result<(), StoreError> {

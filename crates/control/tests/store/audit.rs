@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use creel_control::access::Actor;
-use creel_control::audit::{
-    AuditError, Difference, EventFilter, Refusals, Sealer, SealerConfig, Verified, verify,
-};
+use creel_control::audit::{EventFilter, Refusals};
 use creel_control::page::Cursor;
 use creel_control::seal::{RootsFile, SealKey};
+use creel_control::sealing::Log as Sealed;
+use creel_control::sealing::{Difference, Retention, SealError, Sealer, SealerConfig, Verified, verify};
 use creel_control::store::{Value, audit_search_statement, params};
 use creel_testkit::{TestStore, both_databases};
 use creel_wire::id::AccountId;
@@ -44,11 +44,11 @@ impl<'t> Log<'t> {
 
     fn sealer(&self, owner_id: &str, roots: PathBuf) -> Sealer {
         let config = SealerConfig {
+            log: Sealed::Audit,
             key: self.key(),
             roots,
             owner_id: owner_id.to_owned(),
-            retention_days: 30,
-            operator_account_id: account(),
+            retention: Some(Retention { days: 30, operator_account_id: account() }),
         };
         Sealer::new(self.t.store.clone(), self.t.ids.clone(), config)
     }
@@ -70,7 +70,9 @@ impl<'t> Log<'t> {
         let mut report = |difference| found.push(difference);
         let (file, key) = (RootsFile::new(self.roots()), self.key());
         let seen =
-            verify(&self.t.store, &file, key.public(), Some(key.tag_key()), &mut report).await.unwrap();
+            verify(Sealed::Audit, &self.t.store, &file, key.public(), Some(key.tag_key()), &mut report)
+                .await
+                .unwrap();
         assert_eq!(seen.differences, found.len() as u64);
         (seen, found)
     }
@@ -285,7 +287,7 @@ both_databases! {
         log.write(&["ecd-1"]).await;
         a.pass().await.unwrap();
         if t.store.db().is_postgres() {
-            assert!(matches!(b.pass().await, Err(AuditError::NotTheSealer)));
+            assert!(matches!(b.pass().await, Err(SealError::NotTheSealer)));
             assert_eq!(std::fs::read(&other).unwrap(), std::fs::read(log.roots()).unwrap());
             t.clock.advance(SignedDuration::from_secs(60));
         }
@@ -294,7 +296,7 @@ both_databases! {
         log.write(&["ecd-3"]).await;
         // The first finds out before it seals on an old root.
         let again = a.pass().await;
-        assert!(matches!(again, Err(AuditError::NotTheSealer) | Ok(1)), "{again:?}");
+        assert!(matches!(again, Err(SealError::NotTheSealer) | Ok(1)), "{again:?}");
         b.pass().await.ok();
         a.pass().await.ok();
         assert_eq!(std::fs::read(&other).unwrap(), std::fs::read(log.roots()).unwrap());
@@ -313,9 +315,9 @@ both_databases! {
         )
         .await;
         log.write(&["ecd-2"]).await;
-        assert!(matches!(sealer.pass().await, Err(AuditError::Forked(_))));
+        assert!(matches!(sealer.pass().await, Err(SealError::Forked(_))));
         sql(&t, "UPDATE audit_seal SET record_json = 'x' WHERE batch = $1", params![2]).await;
-        assert!(matches!(sealer.pass().await, Err(AuditError::NotARecord(2))));
+        assert!(matches!(sealer.pass().await, Err(SealError::NotARecord(2))));
         sql(&t, "DELETE FROM audit_seal WHERE batch = $1", params![2]).await;
         assert_eq!(sealer.pass().await.unwrap(), 1);
         assert_eq!(log.differences().await, []);

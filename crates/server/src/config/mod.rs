@@ -160,13 +160,15 @@ pub struct AuditConfig {
     /// The file of signed roots; `None` is `audit/roots.jsonl` in the data directory. Best where the database's
     /// administrator cannot write.
     pub roots: Option<PathBuf>,
+    /// The file of signed roots of the ledger; `None` is `audit/ledger-roots.jsonl` in the data directory.
+    pub ledger_roots: Option<PathBuf>,
     /// How many days events are kept, at least 1; they are removed within a day after that.
     pub retention_days: u32,
 }
 
 impl Default for AuditConfig {
     fn default() -> Self {
-        Self { roots: None, retention_days: 365 }
+        Self { roots: None, ledger_roots: None, retention_days: 365 }
     }
 }
 
@@ -271,6 +273,12 @@ impl Config {
     /// The file of signed roots of the audit log.
     pub fn audit_roots(&self) -> PathBuf {
         self.audit.roots.clone().unwrap_or_else(|| self.data_dir.join("audit").join("roots.jsonl"))
+    }
+
+    /// The file of signed roots of the ledger.
+    pub fn ledger_roots(&self) -> PathBuf {
+        let default = || self.data_dir.join("audit").join("ledger-roots.jsonl");
+        self.audit.ledger_roots.clone().unwrap_or_else(default)
     }
 
     /// Whether this process does this.

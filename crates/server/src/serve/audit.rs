@@ -1,7 +1,8 @@
-//! The audit log's work beside requests: counts of refused calls and, where this process is a controller, sealing.
+//! The audit log's work beside requests: counts of refused calls and, where this process is a controller, sealing, of
+//! the ledger too.
 
-use creel_control::audit::{Sealer, SealerConfig};
 use creel_control::seal::SealKey;
+use creel_control::sealing::{Log, Retention, Sealer, SealerConfig};
 
 use crate::app::App;
 use crate::config::Role;
@@ -11,12 +12,13 @@ pub(super) fn start(app: &App, key: SealKey) {
     if !app.config.has_role(Role::Controller) {
         return;
     }
-    let config = SealerConfig {
-        key,
-        roots: app.config.audit_roots(),
-        owner_id: creel_control::id_gen::random_text(16),
-        retention_days: app.config.audit.retention_days,
-        operator_account_id: app.operator_account_id.clone(),
-    };
-    Sealer::new(app.store.clone(), app.ids.clone(), config).start(&app.tasks);
+    let (days, operator_account_id) = (app.config.audit.retention_days, app.operator_account_id.clone());
+    for (log, roots, retention) in [
+        (Log::Audit, app.config.audit_roots(), Some(Retention { days, operator_account_id })),
+        (Log::Ledger, app.config.ledger_roots(), None),
+    ] {
+        let owner_id = creel_control::id_gen::random_text(16);
+        let config = SealerConfig { log, key: key.clone(), roots, owner_id, retention };
+        Sealer::new(app.store.clone(), app.ids.clone(), config).start(&app.tasks);
+    }
 }

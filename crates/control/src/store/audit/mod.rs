@@ -1,9 +1,7 @@
-//! Rows of the audit log: writing them here, sealing and removing them in [`seal`], searching in [`search`].
+//! Rows of the audit log: writing them here, searching in [`search`]; [`super::seal`] seals and removes them.
 
-mod seal;
 mod search;
 
-pub(crate) use seal::SealedPosition;
 pub use search::audit_search_statement;
 
 use sea_query::{Query, SelectStatement};
@@ -31,13 +29,13 @@ const COLUMNS: [&str; 16] = [
 ];
 
 /// `SELECT` of every column of `audit`.
-fn rows_of_audit() -> SelectStatement {
+pub(super) fn rows_of_audit() -> SelectStatement {
     let mut select = Query::select();
     select.from("audit").columns(COLUMNS.map(|column| ("audit", column)));
     select
 }
 
-fn stored_event(row: &Row) -> Result<StoredEvent, StoreError> {
+pub(super) fn stored_event(row: &Row) -> Result<StoredEvent, StoreError> {
     Ok(StoredEvent {
         event: Event {
             id: row.text("id")?,

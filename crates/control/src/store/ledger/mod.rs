@@ -11,6 +11,7 @@ mod rows;
 
 pub(crate) use read::{AgentRow, PackHour};
 pub use read::{EntryFilter, entry_list_statement};
+pub(super) use rows::{rows_of_ledger, seal_row_of_entry};
 
 use super::{Store, StoreError, Tx, Value, params};
 use crate::ledger::{JournalRow, LedgerError};

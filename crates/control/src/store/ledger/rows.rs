@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use super::super::{Row, StoreError, Tx, Value, params};
 use super::{marks, texts};
 use crate::ledger::{Entry, Sums};
+use crate::sealing::SealRow;
 use creel_wire::id::{AccountId, CallId, CreditPackId, EndUserId, ResourceGroupId};
 use creel_wire::money::Micros;
 use creel_wire::price::Usage;
+use sea_query::{Query, SelectStatement};
 
 /// Rows of sums in one statement at the most.
 const SUMS_MAX: usize = 200;
@@ -81,6 +83,63 @@ fn values(entry: &Entry) -> Result<Vec<Value>, StoreError> {
         entry.resource_group_id.as_ref().map(ResourceGroupId::as_str),
         entry.end_user_id.as_ref().map(EndUserId::as_str),
     ])
+}
+
+/// Columns that hold numbers.
+const NUMBERS: [&str; 12] = [
+    "part",
+    "input_tokens",
+    "cached_input_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "micros",
+    "unbilled_micros",
+    "month",
+    "hour",
+    "created_at_ms",
+    "postpaid",
+];
+
+/// What the row's tag and its hash are of: every column, each behind its length; a null has the length 2^64 - 1.
+fn sealed_bytes(values: &[Value]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(512);
+    let mut add = |text: Option<&str>| {
+        let length = text.map_or(u64::MAX, |text| u64::try_from(text.len()).unwrap_or(u64::MAX - 1));
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
+    };
+    add(Some("creel-ledger-v1"));
+    for value in values {
+        match value {
+            Value::Text(text) => add(text.as_deref()),
+            Value::Int(number) => add(number.map(|number| number.to_string()).as_deref()),
+        }
+    }
+    bytes
+}
+
+/// `SELECT` of every column of an entry, with what seals it.
+pub(in crate::store) fn rows_of_ledger() -> SelectStatement {
+    let mut select = Query::select();
+    select.from("ledger_entry").columns(COLUMNS).columns(["tag", "batch"]);
+    select
+}
+
+/// Reads a row of [`rows_of_ledger`], whatever stands in it.
+pub(in crate::store) fn seal_row_of_entry(row: &Row) -> Result<SealRow, StoreError> {
+    let value = |column: &&str| -> Result<Value, StoreError> {
+        Ok(if NUMBERS.contains(column) { row.opt_int(column)?.into() } else { row.opt_text(column)?.into() })
+    };
+    let values = COLUMNS.iter().map(value).collect::<Result<Vec<Value>, StoreError>>()?;
+    Ok(SealRow {
+        id: row.text("id")?,
+        at_ms: row.int("created_at_ms")?,
+        bytes: sealed_bytes(&values),
+        tag: row.text("tag")?,
+        batch: row.opt_int("batch")?,
+        index: None,
+    })
 }
 
 /// Reads a row of [`columns`].
@@ -191,8 +250,12 @@ impl Tx {
 
     /// Inserts entries; `Unique` if a call has entries already.
     pub(crate) async fn insert_entries(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
-        let rows = entries.iter().map(values).collect::<Result<_, _>>()?;
-        self.insert_many("ledger_entry", &COLUMNS, rows).await
+        let columns: Vec<&str> = COLUMNS.into_iter().chain(["tag"]).collect();
+        let mut rows = entries.iter().map(values).collect::<Result<Vec<_>, _>>()?;
+        for row in &mut rows {
+            row.push(self.audit_tag(&sealed_bytes(row)).into());
+        }
+        self.insert_many("ledger_entry", &columns, rows).await
     }
 
     /// Adds to the sums what new entries say. The constraints of the tables refuse what would fall below zero or

@@ -4,6 +4,7 @@ mod crash;
 mod credits;
 mod quotas;
 mod reports;
+mod sealed;
 mod spend;
 mod used_up;
 
@@ -54,6 +55,7 @@ pub(crate) struct World<'t> {
 /// One run of a server, as far as the ledger goes. It can be killed.
 pub(crate) struct Process {
     pub(crate) ledger: Ledger,
+    pub(crate) store: Store,
     tasks: Tasks,
     runtime: Host,
 }
@@ -115,10 +117,10 @@ impl<'t> World<'t> {
         let runtime = Host(Some(runtime));
         let opened = runtime.0.as_ref().unwrap().handle().spawn(async move {
             let store = Store::open(&url, clock, &tasks_inside).await?;
-            Ledger::open(store, &tasks_inside, config).await
+            Ok((Ledger::open(store.clone(), &tasks_inside, config).await?, store))
         });
         match opened.await.unwrap() {
-            Ok(ledger) => Ok(Process { ledger, tasks, runtime }),
+            Ok((ledger, store)) => Ok(Process { ledger, store, tasks, runtime }),
             Err(error) => {
                 end(runtime).await;
                 Err(error)
@@ -128,8 +130,8 @@ impl<'t> World<'t> {
 
     /// Ends the process in the middle of whatever it does.
     pub(crate) async fn kill(&self, process: Process) {
-        let Process { ledger, tasks, runtime } = process;
-        drop((ledger, tasks));
+        let Process { ledger, store, tasks, runtime } = process;
+        drop((ledger, store, tasks));
         end(runtime).await;
         // The lease of a process that is gone lasts a while.
         self.t.clock.advance(SignedDuration::from_secs(11));
@@ -221,8 +223,8 @@ impl Process {
 
     /// Ends in order.
     pub(crate) async fn stop(self) {
-        let Process { ledger, tasks, runtime } = self;
-        drop(ledger);
+        let Process { ledger, store, tasks, runtime } = self;
+        drop((ledger, store));
         tasks.shutdown(Duration::from_secs(20)).await;
         end(runtime).await;
     }

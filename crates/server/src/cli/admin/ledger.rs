@@ -9,11 +9,13 @@ use std::process::ExitCode;
 use creel_control::access::Actor;
 use creel_control::account::Account;
 use creel_control::ledger::{Grant, PackSource, UsedUpStrategy};
+use creel_control::sealing::Log;
 use creel_wire::id::CallId;
 use creel_wire::money::Micros;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::verify::verify;
 use super::{Admin, print, print_rows, shown_time};
 use crate::cli::{EXIT_FAILED, Output, print_line};
 
@@ -52,6 +54,12 @@ pub(super) enum Command {
     },
     /// Print every entry by call, with the version of its price and the formula of its cost
     Export(export::Args),
+    /// Compare every entry with the signed roots; names what was changed, removed or inserted, and fails then
+    Verify {
+        /// Check signatures with this key instead of that in the data directory
+        #[arg(long, value_name = "BASE64")]
+        public_key: Option<String>,
+    },
     /// Add up a month of an account by resource group, tag or user
     Report(report::Args),
     /// Compare what models used with a provider's invoice; exit code 1 if they differ
@@ -94,6 +102,7 @@ pub(super) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Exit
             print(&json!({"CallId": call_id.as_str(), "ReleasedCredits": released.to_string()}))?;
         }
         Command::Export(args) => export::run(admin, args).await?,
+        Command::Verify { public_key } => return verify(admin, Log::Ledger, public_key.as_deref()).await,
         Command::Report(args) => report::run(admin, args).await?,
         Command::Reconcile(args) => return reconcile::run(admin, args).await,
         Command::BillAll { bills_all, account } => {

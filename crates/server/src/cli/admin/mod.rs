@@ -17,6 +17,7 @@ mod principal;
 mod provider;
 mod quota;
 mod record;
+mod verify;
 
 use std::process::ExitCode;
 use std::sync::Arc;

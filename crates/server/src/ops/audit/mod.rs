@@ -9,6 +9,5 @@ pub(crate) mod describe_audit_events;
 pub(crate) fn api_error(error: AuditError) -> ApiError {
     match error {
         AuditError::Store(error) => super::store_error(&error),
-        other => super::internal(&other),
     }
 }

@@ -4,14 +4,15 @@ mod formats;
 
 use std::process::ExitCode;
 
-use creel_control::audit::{AuditLog, Decision, EventFilter, StoredEvent, verify};
+use creel_control::audit::{AuditLog, Decision, EventFilter, StoredEvent};
 use creel_control::page::Cursor;
-use creel_control::seal::{PublicKey, RootsFile};
+use creel_control::sealing::Log;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::verify::verify;
 use super::{Admin, UsageError, print_rows};
-use crate::cli::{EXIT_FAILED, Output, print_line};
+use crate::cli::{Output, print_line};
 use formats::Format;
 
 /// Events that are read at once.
@@ -88,7 +89,7 @@ pub(super) struct Search {
 
 pub(super) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Verify { public_key } => return check(admin, public_key.as_deref()).await,
+        Command::Verify { public_key } => return verify(admin, Log::Audit, public_key.as_deref()).await,
         Command::Search(search) => find(admin, search).await?,
         Command::Export { format, account, times } => {
             export(admin, *format, account.as_deref(), times).await?;
@@ -96,41 +97,6 @@ pub(super) async fn run(admin: &Admin, command: &Command) -> anyhow::Result<Exit
         Command::Key => print_line(&admin.audit_key.public().to_base64())?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The last line is `0 differences` alone if nobody tampered, which scripts look for.
-async fn check(admin: &Admin, public_key: Option<&str>) -> anyhow::Result<ExitCode> {
-    let public = match public_key {
-        Some(text) => PublicKey::from_base64(text).map_err(|error| UsageError(error.to_string()))?,
-        None => admin.audit_key.public(),
-    };
-    let file = RootsFile::new(admin.config.audit_roots());
-    let as_json = admin.output == Output::Json;
-    // Checking goes on when nobody reads: the number of differences and the exit code still tell.
-    let mut report = |difference: creel_control::audit::Difference| {
-        let text = difference.to_string();
-        let line = if as_json { json!({"Difference": text}).to_string() } else { text };
-        let _ = print_line(&line);
-    };
-    let tag_key = Some(admin.audit_key.tag_key());
-    let seen = verify(&admin.store, &file, public, tag_key, &mut report).await?;
-    let (batch, digest) = seen.head.unwrap_or_default();
-    if as_json {
-        let head = json!({"Batch": batch, "Digest": digest});
-        let (batches, rows, unsealed) = (seen.batches, seen.rows, seen.unsealed);
-        let summary = json!({"Batches": batches, "Events": rows, "Unsealed": unsealed, "Head": head, "Differences": seen.differences});
-        print_line(&summary.to_string())?;
-    } else {
-        eprintln!(
-            "creel: checked {} events in {} batches of {}",
-            seen.rows,
-            seen.batches,
-            file.path().display()
-        );
-        eprintln!("creel: {} events wait to be sealed; the last root is {batch} {digest}", seen.unsealed);
-        print_line(&format!("{} differences", seen.differences))?;
-    }
-    Ok(if seen.differences == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })
 }
 
 const COLUMNS: [&str; 7] =

@@ -1,12 +1,13 @@
-//! Sealing: which rows are in which batch, and the copy of the signed roots that processes share.
+//! Sealed logs: which rows are in which batch, and the copy of the signed roots that processes share.
 
 use std::collections::{HashMap, HashSet};
 
-use sea_query::{Expr, ExprTrait, Order, Query};
+use sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
 
-use super::super::{Store, StoreError, Tx, Value, params};
-use super::{rows_of_audit, stored_event};
-use crate::audit::StoredEvent;
+use super::audit::{rows_of_audit, stored_event};
+use super::ledger::{rows_of_ledger, seal_row_of_entry};
+use super::{Row, Store, StoreError, Tx, Value, params};
+use crate::sealing::{Log, SealRow};
 
 /// Ids in one statement at the most.
 const IDS_MAX: usize = 500;
@@ -14,57 +15,89 @@ const IDS_MAX: usize = 500;
 /// Where a walk through sealed rows stands: batch, time and id of the last row seen.
 pub(crate) type SealedPosition = (i64, i64, String);
 
+/// Where a log is kept: its rows, the column with their time, and its signed roots.
+fn tables(log: Log) -> (&'static str, &'static str, &'static str) {
+    match log {
+        Log::Audit => ("audit", "at_ms", "audit_seal"),
+        Log::Ledger => ("ledger_entry", "created_at_ms", "ledger_seal"),
+    }
+}
+
+fn rows_of(log: Log) -> SelectStatement {
+    match log {
+        Log::Audit => rows_of_audit(),
+        Log::Ledger => rows_of_ledger(),
+    }
+}
+
+fn seal_row(log: Log, row: &Row) -> Result<SealRow, StoreError> {
+    match log {
+        Log::Audit => stored_event(row).map(|stored| stored.event.seal_row(stored.tag, stored.batch)),
+        Log::Ledger => seal_row_of_entry(row),
+    }
+}
+
 impl Store {
+    /// Whether a row with a tag is sealed: before, rows may be older than tags are.
+    pub(crate) async fn has_sealed_tags(&self, log: Log) -> Result<bool, StoreError> {
+        let (table, ..) = tables(log);
+        let sql = format!("SELECT 1 AS one FROM {table} WHERE batch IS NOT NULL AND tag <> '' LIMIT 1");
+        Ok(self.db().fetch_optional(sql, Vec::new()).await?.is_some())
+    }
+
     /// Rows that are not sealed, behind a time and id.
     pub(crate) async fn list_unsealed(
         &self,
+        log: Log,
         after: &(i64, String),
         limit: u64,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        let mut select = rows_of_audit();
+    ) -> Result<Vec<SealRow>, StoreError> {
+        let (mut select, (_, at_ms, _)) = (rows_of(log), tables(log));
         select
             .and_where(Expr::col("batch").is_null())
             .and_where(
-                Expr::tuple([Expr::col("at_ms"), Expr::col("id")])
+                Expr::tuple([Expr::col(at_ms), Expr::col("id")])
                     .gt(Expr::tuple([Expr::val(after.0), Expr::val(after.1.as_str())])),
             )
             // By the index's first column too, so that it serves the order where that column is null.
             .order_by("batch", Order::Asc)
-            .order_by("at_ms", Order::Asc)
+            .order_by(at_ms, Order::Asc)
             .order_by("id", Order::Asc)
             .limit(limit);
-        self.db().select(&select).await?.iter().map(stored_event).collect()
+        self.db().select(&select).await?.iter().map(|row| seal_row(log, row)).collect()
     }
 
     /// Rows of sealed batches behind a position, up to and with the batch `last`.
     pub(crate) async fn list_sealed(
         &self,
+        log: Log,
         after: &SealedPosition,
         last: i64,
         limit: u64,
-    ) -> Result<Vec<StoredEvent>, StoreError> {
-        let mut select = rows_of_audit();
-        let columns = [Expr::col("batch"), Expr::col("at_ms"), Expr::col("id")];
+    ) -> Result<Vec<SealRow>, StoreError> {
+        let (mut select, (_, at_ms, _)) = (rows_of(log), tables(log));
+        let columns = [Expr::col("batch"), Expr::col(at_ms), Expr::col("id")];
         let values = [Expr::val(after.0), Expr::val(after.1), Expr::val(after.2.as_str())];
         select
             .and_where(Expr::tuple(columns).gt(Expr::tuple(values)))
             .and_where(Expr::col("batch").lte(last))
             .order_by("batch", Order::Asc)
-            .order_by("at_ms", Order::Asc)
+            .order_by(at_ms, Order::Asc)
             .order_by("id", Order::Asc)
             .limit(limit);
-        self.db().select(&select).await?.iter().map(stored_event).collect()
+        self.db().select(&select).await?.iter().map(|row| seal_row(log, row)).collect()
     }
 
     /// In which batch the row of each of these ids says that it is; ids without a row are absent.
     pub(crate) async fn find_batches(
         &self,
+        log: Log,
         ids: &[String],
     ) -> Result<HashMap<String, Option<i64>>, StoreError> {
         let mut found = HashMap::new();
         for ids in ids.chunks(IDS_MAX) {
             let mut select = Query::select();
-            select.from("audit").columns(["id", "batch"]).and_where(Expr::col("id").is_in(ids));
+            select.from(tables(log).0).columns(["id", "batch"]).and_where(Expr::col("id").is_in(ids));
             for row in self.db().select(&select).await? {
                 found.insert(row.text("id")?, row.opt_int("batch")?);
             }
@@ -92,8 +125,14 @@ impl Store {
     }
 
     /// Signed records behind a batch, in order.
-    pub(crate) async fn list_seals(&self, after: i64, limit: i64) -> Result<Vec<(i64, String)>, StoreError> {
-        let sql = "SELECT batch, record_json FROM audit_seal WHERE batch > $1 ORDER BY batch LIMIT $2";
+    pub(crate) async fn list_seals(
+        &self,
+        log: Log,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, String)>, StoreError> {
+        let (.., seals) = tables(log);
+        let sql = format!("SELECT batch, record_json FROM {seals} WHERE batch > $1 ORDER BY batch LIMIT $2");
         let rows = self.db().fetch_all(sql, params![after, limit]).await?;
         rows.iter().map(|row| Ok((row.int("batch")?, row.text("record_json")?))).collect()
     }
@@ -102,27 +141,26 @@ impl Store {
 impl Tx {
     /// Writes a signed record and puts its rows into its batch. False, and then to be rolled back, if not all of them
     /// were there and unsealed.
-    pub(crate) async fn seal_audit(
+    pub(crate) async fn seal_rows(
         &mut self,
+        log: Log,
         batch: i64,
         record_json: &str,
-        rows: &[StoredEvent],
+        rows: &[SealRow],
     ) -> Result<bool, StoreError> {
-        self.execute(
-            "INSERT INTO audit_seal (batch, record_json) VALUES ($1, $2)",
-            params![batch, record_json],
-        )
-        .await?;
+        let (table, _, seals) = tables(log);
+        let sql = format!("INSERT INTO {seals} (batch, record_json) VALUES ($1, $2)");
+        self.execute(sql, params![batch, record_json]).await?;
         let mut sealed = 0;
         for rows in rows.chunks(IDS_MAX) {
-            let ids = rows.iter().map(|row| Value::from(&row.event.id));
-            let sql = update_text(rows.len(), self.is_postgres());
+            let ids = rows.iter().map(|row| Value::from(&row.id));
+            let sql = update_text(table, rows.len(), self.is_postgres());
             sealed += self.execute(sql, std::iter::once(Value::from(batch)).chain(ids).collect()).await?;
         }
         let resources = rows.iter().flat_map(|row| {
-            let event = &row.event;
-            let line = |resource| params![&event.id, resource, &event.account_id, event.at_ms];
-            event.resources().into_iter().map(line).collect::<Vec<_>>()
+            row.index.iter().flat_map(move |(account_id, named)| {
+                named.iter().map(move |resource| params![&row.id, resource, account_id, row.at_ms])
+            })
         });
         let columns = ["audit_id", "resource", "account_id", "at_ms"];
         self.insert_many("audit_resource", &columns, resources.collect()).await?;
@@ -140,8 +178,8 @@ impl Tx {
 }
 
 /// PostgreSQL wants its parameters numbered; SQLite finds unnumbered ones faster.
-fn update_text(ids: usize, numbered: bool) -> String {
+fn update_text(table: &str, ids: usize, numbered: bool) -> String {
     let mark = |at: usize| if numbered { format!("${at}") } else { "?".to_owned() };
     let marks: Vec<String> = (2..ids + 2).map(mark).collect();
-    format!("UPDATE audit SET batch = {} WHERE batch IS NULL AND id IN ({})", mark(1), marks.join(", "))
+    format!("UPDATE {table} SET batch = {} WHERE batch IS NULL AND id IN ({})", mark(1), marks.join(", "))
 }

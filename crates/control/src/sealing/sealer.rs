@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use creel_wire::id::AccountId;
 
-use super::{AuditError, Decision, Event, LOG, Outcome, StoredEvent};
+use super::{Log, SealError, SealRow};
+use crate::audit::{Decision, Event, Outcome};
 use crate::id_gen::IdGen;
-use crate::seal::{Chain, Leaf, Record, Root, RootsFile, SealKey, leaf_hash};
+use crate::seal::{Chain, Leaf, Record, Root, RootsFile, SealKey};
 use crate::store::{Lease, Store, StoreError};
 use crate::tasks::Tasks;
 
@@ -33,12 +34,20 @@ const REMOVED_BATCHES_MAX: usize = 200;
 /// What a sealer works with.
 #[derive(Debug)]
 pub struct SealerConfig {
+    pub log: Log,
     pub key: SealKey,
     pub roots: PathBuf,
     /// Different in every process.
     pub owner_id: String,
-    /// How long rows are kept; they go within a day after that.
-    pub retention_days: u32,
+    /// Of the audit log alone; `None`: rows are kept for ever.
+    pub retention: Option<Retention>,
+}
+
+/// How long rows are kept.
+#[derive(Debug)]
+pub struct Retention {
+    /// They go within a day after that.
+    pub days: u32,
     /// Whose event the removal of rows is: the operator's account.
     pub operator_account_id: AccountId,
 }
@@ -67,17 +76,27 @@ impl Sealer {
     /// Seals until the process stops, and what is there then.
     pub fn start(mut self, tasks: &Tasks) {
         let stop = tasks.cancelled();
-        tasks.spawn("audit-sealer", async move {
+        let log = self.config.log;
+        let name = match log {
+            Log::Audit => "audit-sealer",
+            Log::Ledger => "ledger-sealer",
+        };
+        tasks.spawn(name, async move {
             let mut failing = false;
             loop {
                 let stopping = stop.is_cancelled();
                 match self.pass().await {
-                    Ok(_) | Err(AuditError::NotTheSealer) => failing = false,
+                    Ok(_) | Err(SealError::NotTheSealer) => failing = false,
                     // One line for a state, not one for every pass.
                     Err(error) if !failing => {
                         failing = true;
                         let error: &(dyn std::error::Error + 'static) = &error;
-                        tracing::error!(error, "sealing the audit log failed, and is tried again");
+                        tracing::error!(
+                            error,
+                            log.name = log.name(),
+                            "sealing the {} log failed, and is tried again",
+                            log.name()
+                        );
                     }
                     Err(_) => {}
                 }
@@ -91,21 +110,20 @@ impl Sealer {
     }
 
     /// Seals everything that is committed now; gives how many rows that were.
-    pub async fn pass(&mut self) -> Result<usize, AuditError> {
+    pub async fn pass(&mut self) -> Result<usize, SealError> {
         let holds = self.keep_lease().await?;
         self.follow().await?;
         if !holds {
-            return Err(AuditError::NotTheSealer);
+            return Err(SealError::NotTheSealer);
         }
         self.announce_removal().await?;
-        let is_first = self.last_root().is_none();
         let mut sealed = 0;
         let mut after = (i64::MIN, String::new());
         loop {
-            let rows = self.store.list_unsealed(&after, BATCH_ROWS).await?;
+            let rows = self.store.list_unsealed(self.config.log, &after, BATCH_ROWS).await?;
             let Some(last) = rows.last() else { break };
-            after = (last.event.at_ms, last.event.id.clone());
-            let rows = self.ours(rows, is_first);
+            after = (last.at_ms, last.id.clone());
+            let rows = self.ours(rows).await?;
             if !rows.is_empty() {
                 sealed += rows.len();
                 self.seal(rows, None).await?;
@@ -116,38 +134,40 @@ impl Sealer {
     }
 
     /// The rows that Creel wrote. Others are never sealed, so that they stay visible as what they are. Rows from before
-    /// there were tags are taken as they are, by the first pass of all.
-    fn ours(&self, rows: Vec<StoredEvent>, is_first: bool) -> Vec<StoredEvent> {
+    /// there were tags are taken as they are, as long as none with a tag is sealed.
+    async fn ours(&self, rows: Vec<SealRow>) -> Result<Vec<SealRow>, SealError> {
+        let log = self.config.log;
+        let takes_untagged =
+            rows.iter().any(|row| row.tag.is_empty()) && !self.store.has_sealed_tags(log).await?;
         let tag_key = self.config.key.tag_key();
-        let is_ours = |row: &StoredEvent| {
-            (is_first && row.tag.is_empty()) || tag_key.tag(&row.event.sealed_bytes()) == row.tag
-        };
+        let is_ours =
+            |row: &SealRow| (takes_untagged && row.tag.is_empty()) || tag_key.tag(&row.bytes) == row.tag;
         let (ours, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_ours);
         for row in others {
-            let id = &row.event.id;
-            tracing::error!(audit.id = %id, "the audit row {id} was not written by Creel, or was changed");
+            let (id, name) = (&row.id, log.name());
+            tracing::error!(row.id = %id, log.name = name, "the row {id} of the {name} log was not written by Creel, or was changed");
         }
-        ours
+        Ok(ours)
     }
 
     fn last_root(&self) -> Option<&Root> {
         self.last.as_ref().and_then(Option::as_ref)
     }
 
-    async fn keep_lease(&mut self) -> Result<bool, AuditError> {
+    async fn keep_lease(&mut self) -> Result<bool, SealError> {
         let now_ms = self.store.clock().now_ms();
         if let Some(epoch) = self.epoch {
-            if self.store.renew_lease(LOG, epoch, now_ms + LEASE_MS).await? {
+            if self.store.renew_lease(self.config.log.lease(), epoch, now_ms + LEASE_MS).await? {
                 return Ok(true);
             }
             self.epoch = None;
         }
-        let owner_id = self.config.owner_id.clone();
+        let (owner_id, lease_name) = (self.config.owner_id.clone(), self.config.log.lease());
         // A database in a file has one server, whose lock has told that no other lives.
         let others_are_dead = !self.store.db().is_postgres();
         let lease = self.store.write(move |tx| {
             Box::pin(async move {
-                tx.take_lease(LOG, &owner_id, now_ms, now_ms + LEASE_MS, others_are_dead).await
+                tx.take_lease(lease_name, &owner_id, now_ms, now_ms + LEASE_MS, others_are_dead).await
             })
         });
         match lease.await? {
@@ -159,40 +179,40 @@ impl Sealer {
 
     async fn give_up_lease(&mut self) {
         if let Some(epoch) = self.epoch.take()
-            && let Err(error) = self.store.renew_lease(LOG, epoch, 0).await
+            && let Err(error) = self.store.renew_lease(self.config.log.lease(), epoch, 0).await
         {
-            tracing::warn!(error = %error, "the lease for sealing the audit log stays until it ends");
+            tracing::warn!(error = %error, "the lease for sealing a log stays until it ends");
         }
     }
 
     /// Brings the roots file up to what the database holds: another process's batches, or those of before a crash.
-    async fn follow(&mut self) -> Result<(), AuditError> {
+    async fn follow(&mut self) -> Result<(), SealError> {
         if self.last.is_none() {
             let (first_batch, last) = self.on_file(|file| ends(&file)).await?;
             (self.first_batch, self.last) = (first_batch, Some(last));
         }
         loop {
             let after = self.last_root().map_or(0, |root| root.batch);
-            let found = self.store.list_seals(after, PAGE_RECORDS).await?;
+            let found = self.store.list_seals(self.config.log, after, PAGE_RECORDS).await?;
             if found.is_empty() {
                 return Ok(());
             }
-            let mut chain = Chain::new(LOG, self.config.key.public(), self.last_root().cloned());
+            let mut chain =
+                Chain::new(self.config.log.name(), self.config.key.public(), self.last_root().cloned());
             let mut records = Vec::with_capacity(found.len());
             for (batch, json) in found {
-                let record: Record =
-                    serde_json::from_str(&json).map_err(|_| AuditError::NotARecord(batch))?;
-                chain.follow(&record).map_err(AuditError::Forked)?;
+                let record: Record = serde_json::from_str(&json).map_err(|_| SealError::NotARecord(batch))?;
+                chain.follow(&record).map_err(SealError::Forked)?;
                 records.push(record);
             }
             self.append(records).await?;
         }
     }
 
-    async fn append(&mut self, records: Vec<Record>) -> Result<(), AuditError> {
+    async fn append(&mut self, records: Vec<Record>) -> Result<(), SealError> {
         let first = records.first().map(|record| record.root.batch);
         let last = records.last().map(|record| record.root.clone());
-        self.on_file(move |file| file.append(&records).map_err(AuditError::from)).await?;
+        self.on_file(move |file| file.append(&records).map_err(SealError::from)).await?;
         if let (None, Some(first)) = (self.last_root(), first) {
             self.first_batch = first;
         }
@@ -200,14 +220,16 @@ impl Sealer {
         Ok(())
     }
 
-    /// Makes one batch of these rows. With `kept_from` they are not in the store yet and are written too.
-    async fn seal(&mut self, rows: Vec<StoredEvent>, kept_from: Option<i64>) -> Result<(), AuditError> {
-        let Some(epoch) = self.epoch else { return Err(AuditError::NotTheSealer) };
-        let leaves: Vec<Leaf> = rows.iter().map(leaf).collect();
-        let times = rows.iter().map(|row| row.event.at_ms);
+    /// Makes one batch of these rows. An announcement is the one row, not in the store yet and written too, with the
+    /// first batch that is kept from then on.
+    async fn seal(&mut self, rows: Vec<SealRow>, announced: Option<(Event, i64)>) -> Result<(), SealError> {
+        let Some(epoch) = self.epoch else { return Err(SealError::NotTheSealer) };
+        let log = self.config.log;
+        let leaves: Vec<Leaf> = rows.iter().map(SealRow::leaf).collect();
+        let times = rows.iter().map(|row| row.at_ms);
         let times = (times.clone().min().unwrap_or_default(), times.max().unwrap_or_default());
-        let mut root = Root::next(LOG, self.last_root(), &leaves, times, self.store.clock().now_ms());
-        root.kept_from = kept_from.unwrap_or(root.kept_from);
+        let mut root = Root::next(log.name(), self.last_root(), &leaves, times, self.store.clock().now_ms());
+        root.kept_from = announced.as_ref().map_or(root.kept_from, |(_, kept_from)| *kept_from);
         let record = root.sign(&self.config.key, leaves);
         let batch = record.root.batch;
         let json = serde_json::to_string(&record)
@@ -215,18 +237,16 @@ impl Sealer {
         self.store
             .write(move |tx| {
                 Box::pin(async move {
-                    if !tx.holds_lease(LOG, epoch).await? {
-                        return Err(AuditError::NotTheSealer);
+                    if !tx.holds_lease(log.lease(), epoch).await? {
+                        return Err(SealError::NotTheSealer);
                     }
-                    if kept_from.is_some() {
-                        for row in &rows {
-                            tx.insert_audit(&row.event, None).await?;
-                        }
+                    if let Some((event, _)) = &announced {
+                        tx.insert_audit(event, None).await?;
                     }
-                    if tx.seal_audit(batch, &json, &rows).await? {
+                    if tx.seal_rows(log, batch, &json, &rows).await? {
                         Ok(())
                     } else {
-                        Err(AuditError::Overtaken)
+                        Err(SealError::Overtaken)
                     }
                 })
             })
@@ -236,17 +256,18 @@ impl Sealer {
 
     /// Once rows are a day older than they are kept, says so in an event whose batch also says from where on rows are
     /// kept. Nothing is removed before that is signed and in the file.
-    async fn announce_removal(&mut self) -> Result<(), AuditError> {
+    async fn announce_removal(&mut self) -> Result<(), SealError> {
         let now_ms = self.store.clock().now_ms();
-        let keep_ms = i64::from(self.config.retention_days) * DAY_MS;
-        let Some(last) = self.last_root() else { return Ok(()) };
+        let (Some(retention), Some(last)) = (&self.config.retention, self.last_root()) else { return Ok(()) };
+        let keep_ms = i64::from(retention.days) * DAY_MS;
+        let account_id = retention.operator_account_id.to_string();
         let (kept_from, end) = (last.kept_from, last.batch);
         let cutoffs = (now_ms - keep_ms - DAY_MS, now_ms - keep_ms);
         let until = self.on_file(move |file| old_until(&file, kept_from, cutoffs)).await?;
         let Some(until) = until.filter(|until| *until >= kept_from && *until <= end) else { return Ok(()) };
         let event = Event {
             id: self.ids.request_id(),
-            account_id: self.config.operator_account_id.to_string(),
+            account_id,
             principal: "creel".to_owned(),
             key_id: "creel".to_owned(),
             action: "RemoveAuditEvents".to_owned(),
@@ -261,19 +282,22 @@ impl Sealer {
             at_ms: now_ms,
         };
         tracing::info!(audit.batches = until - kept_from + 1, "audit rows are older than they are kept");
-        self.seal(vec![StoredEvent { event, tag: String::new(), batch: None }], Some(until + 1)).await
+        self.seal(vec![event.seal_row(String::new(), None)], Some((event, until + 1))).await
     }
 
     /// Removes batches that the last root says are not kept.
-    async fn remove_old(&mut self) -> Result<(), AuditError> {
+    async fn remove_old(&mut self) -> Result<(), SealError> {
         let (Some(epoch), Some(last)) = (self.epoch, self.last_root()) else { return Ok(()) };
+        if self.config.retention.is_none() {
+            return Ok(());
+        }
         let kept_from = last.kept_from;
         if kept_from <= self.first_batch {
             return Ok(());
         }
         for _ in 0..REMOVED_BATCHES_MAX {
             let before_all = (0, i64::MIN, String::new());
-            let oldest = self.store.list_sealed(&before_all, kept_from - 1, 1).await?;
+            let oldest = self.store.list_sealed(self.config.log, &before_all, kept_from - 1, 1).await?;
             let Some(batch) = oldest.first().and_then(|row| row.batch) else {
                 let seals_gone = self.on_file(move |file| Ok(file.remove_before(kept_from)?)).await;
                 self.first_batch = kept_from;
@@ -285,8 +309,8 @@ impl Sealer {
             self.store
                 .write(move |tx| {
                     Box::pin(async move {
-                        if !tx.holds_lease(LOG, epoch).await? {
-                            return Err(AuditError::NotTheSealer);
+                        if !tx.holds_lease(Log::Audit.lease(), epoch).await? {
+                            return Err(SealError::NotTheSealer);
                         }
                         tx.delete_audit_batch(batch).await?;
                         Ok(())
@@ -299,19 +323,15 @@ impl Sealer {
 
     async fn on_file<T: Send + 'static>(
         &self,
-        work: impl FnOnce(RootsFile) -> Result<T, AuditError> + Send + 'static,
-    ) -> Result<T, AuditError> {
+        work: impl FnOnce(RootsFile) -> Result<T, SealError> + Send + 'static,
+    ) -> Result<T, SealError> {
         let file = self.file.clone();
-        tokio::task::spawn_blocking(move || work(file)).await.unwrap_or(Err(AuditError::CutOff))
+        tokio::task::spawn_blocking(move || work(file)).await.unwrap_or(Err(SealError::CutOff))
     }
 }
 
-pub(super) fn leaf(row: &StoredEvent) -> Leaf {
-    Leaf(row.event.id.clone(), leaf_hash(&row.event.sealed_bytes()))
-}
-
 /// The number of the first batch and the last root. Whether the records between them hold is `verify`'s to say.
-fn ends(file: &RootsFile) -> Result<(i64, Option<Root>), AuditError> {
+fn ends(file: &RootsFile) -> Result<(i64, Option<Root>), SealError> {
     let (mut first, mut last) = (None, None);
     for record in file.lines()? {
         let root = record?.root;
@@ -323,7 +343,7 @@ fn ends(file: &RootsFile) -> Result<(i64, Option<Root>), AuditError> {
 
 /// The last of the batches from `kept_from` on whose rows are all from before the second moment, if the first of them
 /// is from before the first moment.
-fn old_until(file: &RootsFile, kept_from: i64, before_ms: (i64, i64)) -> Result<Option<i64>, AuditError> {
+fn old_until(file: &RootsFile, kept_from: i64, before_ms: (i64, i64)) -> Result<Option<i64>, SealError> {
     let mut until = None;
     for record in file.lines()? {
         let root = record?.root;

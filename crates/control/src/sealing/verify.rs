@@ -1,4 +1,4 @@
-//! Finds what was done to audit rows behind Creel's back.
+//! Finds what was done to rows of a sealed log behind Creel's back.
 //!
 //! The roots file and the key count; everything in the database is compared with them. Memory is bounded: a batch and
 //! a page of rows at a time, and differences go out as they are found.
@@ -7,8 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::sealer::leaf;
-use super::{AuditError, LOG, StoredEvent};
+use super::{Log, SealError, SealRow};
 use crate::seal::{Break, Chain, FileError, Hash, Lines, PublicKey, Record, RootsFile, TagKey};
 use crate::store::{SealedPosition, Store};
 
@@ -94,14 +93,15 @@ pub struct Verified {
 /// # Errors
 /// If database or file cannot be read.
 pub async fn verify(
+    log: Log,
     store: &Store,
     file: &RootsFile,
     public: PublicKey,
     tag_key: Option<TagKey>,
     report: &mut (dyn FnMut(Difference) + Send),
-) -> Result<Verified, AuditError> {
-    let chain = Chain::new(LOG, public, None);
-    let mut verifier = Verifier { store, file, chain, kept_from: 1, seen: Verified::default(), report };
+) -> Result<Verified, SealError> {
+    let chain = Chain::new(log.name(), public, None);
+    let mut verifier = Verifier { log, store, file, chain, kept_from: 1, seen: Verified::default(), report };
     verifier.file().await?;
     verifier.beyond_the_file().await?;
     verifier.unsealed(tag_key).await?;
@@ -110,6 +110,7 @@ pub async fn verify(
 }
 
 struct Verifier<'a> {
+    log: Log,
     store: &'a Store,
     file: &'a RootsFile,
     chain: Chain,
@@ -125,7 +126,7 @@ impl Verifier<'_> {
     }
 
     /// Everything that the file tells, and rows before its first root.
-    async fn file(&mut self) -> Result<(), AuditError> {
+    async fn file(&mut self) -> Result<(), SealError> {
         self.kept_from = kept_from(self.file).await?;
         let mut lines = self.file.lines()?;
         let (mut first, mut waits) = (None, 0);
@@ -161,13 +162,14 @@ impl Verifier<'_> {
         self.chain.last().map_or(0, |root| root.batch)
     }
 
-    async fn database_is_ahead(&self) -> Result<bool, AuditError> {
-        Ok(!self.store.list_seals(self.last_batch(), 1).await?.is_empty())
+    async fn database_is_ahead(&self) -> Result<bool, SealError> {
+        Ok(!self.store.list_seals(self.log, self.last_batch(), 1).await?.is_empty())
     }
 
     /// Roots that only the database has, and rows of batches that nobody signed.
-    async fn beyond_the_file(&mut self) -> Result<(), AuditError> {
-        while let Some((batch, json)) = self.store.list_seals(self.last_batch(), 1).await?.into_iter().next()
+    async fn beyond_the_file(&mut self) -> Result<(), SealError> {
+        while let Some((batch, json)) =
+            self.store.list_seals(self.log, self.last_batch(), 1).await?.into_iter().next()
         {
             let Ok(record) = serde_json::from_str::<Record>(&json) else { break };
             if record.root.batch != batch || self.chain.follow(&record).is_err() {
@@ -181,21 +183,21 @@ impl Verifier<'_> {
     }
 
     /// Every row behind a position is one too many.
-    async fn inserted(&mut self, mut after: SealedPosition, last: i64) -> Result<(), AuditError> {
+    async fn inserted(&mut self, mut after: SealedPosition, last: i64) -> Result<(), SealError> {
         loop {
-            let rows = self.store.list_sealed(&after, last, PAGE_ROWS).await?;
+            let rows = self.store.list_sealed(self.log, &after, last, PAGE_ROWS).await?;
             let Some(end) = rows.last() else { return Ok(()) };
             after = position(end);
             for row in rows {
                 let batch = row.batch.unwrap_or_default();
-                self.report(Difference::Inserted { id: row.event.id, batch });
+                self.report(Difference::Inserted { id: row.id, batch });
             }
         }
     }
 
-    async fn copy(&mut self, record: &Record) -> Result<(), AuditError> {
+    async fn copy(&mut self, record: &Record) -> Result<(), SealError> {
         let batch = record.root.batch;
-        let found = self.store.list_seals(batch - 1, 1).await?;
+        let found = self.store.list_seals(self.log, batch - 1, 1).await?;
         let is_equal = found.first().is_some_and(|(number, json)| {
             *number == batch && serde_json::from_str::<Record>(json).is_ok_and(|copy| copy == *record)
         });
@@ -206,22 +208,22 @@ impl Verifier<'_> {
     }
 
     /// The rows of one batch against its leaves.
-    async fn batch(&mut self, record: &Record) -> Result<(), AuditError> {
+    async fn batch(&mut self, record: &Record) -> Result<(), SealError> {
         let batch = record.root.batch;
         let mut expected: HashMap<&str, Hash> =
             record.leaves.iter().map(|leaf| (leaf.0.as_str(), leaf.1)).collect();
         let mut after = (batch, i64::MIN, String::new());
         loop {
-            let rows = self.store.list_sealed(&after, batch, PAGE_ROWS).await?;
+            let rows = self.store.list_sealed(self.log, &after, batch, PAGE_ROWS).await?;
             let Some(end) = rows.last() else { break };
             after = position(end);
             self.seen.rows += u64::try_from(rows.len()).unwrap_or(0);
             let mut good = Vec::with_capacity(rows.len());
             for row in rows {
-                match expected.remove(row.event.id.as_str()) {
-                    None => self.report(Difference::Inserted { id: row.event.id, batch }),
-                    Some(hash) if hash == leaf(&row).1 => good.push(row),
-                    Some(_) => self.report(Difference::Changed { id: row.event.id, batch }),
+                match expected.remove(row.id.as_str()) {
+                    None => self.report(Difference::Inserted { id: row.id, batch }),
+                    Some(hash) if hash == row.leaf().1 => good.push(row),
+                    Some(_) => self.report(Difference::Changed { id: row.id, batch }),
                 }
             }
             self.resources(&good, batch).await?;
@@ -237,7 +239,7 @@ impl Verifier<'_> {
         if absent.is_empty() || !self.is_kept(batch).await? {
             return Ok(());
         }
-        let elsewhere = self.store.find_batches(&absent).await?;
+        let elsewhere = self.store.find_batches(self.log, &absent).await?;
         for id in absent {
             let difference = match elsewhere.get(&id) {
                 Some(now) => Difference::Moved { id, batch, now: *now },
@@ -249,67 +251,70 @@ impl Verifier<'_> {
     }
 
     /// Search must find each row under each of its resources, and under no other.
-    async fn resources(&mut self, rows: &[StoredEvent], batch: i64) -> Result<(), AuditError> {
-        let ids: Vec<String> = rows.iter().map(|row| row.event.id.clone()).collect();
+    async fn resources(&mut self, rows: &[SealRow], batch: i64) -> Result<(), SealError> {
+        if self.log != Log::Audit {
+            return Ok(());
+        }
+        let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
         let indexed = self.store.list_indexed_resources(&ids).await?;
         let nothing = HashSet::new();
         for row in rows {
-            let named: HashSet<String> = row.event.resources().into_iter().collect();
-            if *indexed.get(&row.event.id).unwrap_or(&nothing) != named && self.is_kept(batch).await? {
-                self.report(Difference::Hidden { id: row.event.id.clone(), batch });
+            let named: HashSet<String> =
+                row.index.iter().flat_map(|(_, named)| named.iter().cloned()).collect();
+            if *indexed.get(&row.id).unwrap_or(&nothing) != named && self.is_kept(batch).await? {
+                self.report(Difference::Hidden { id: row.id.clone(), batch });
             }
         }
         Ok(())
     }
 
     /// Whether the batch should be there; a server may have announced its removal since we began.
-    async fn is_kept(&mut self, batch: i64) -> Result<bool, AuditError> {
+    async fn is_kept(&mut self, batch: i64) -> Result<bool, SealError> {
         if batch >= self.kept_from {
             self.kept_from = kept_from(self.file).await?.max(self.kept_from);
         }
         Ok(batch >= self.kept_from)
     }
 
-    async fn unsealed(&mut self, tag_key: Option<TagKey>) -> Result<(), AuditError> {
-        // Before the first root of all, rows may be from before there were marks.
-        let none_sealed = self.chain.last().is_none();
+    async fn unsealed(&mut self, tag_key: Option<TagKey>) -> Result<(), SealError> {
+        // Before the first row with a mark is sealed, rows may be from before there were marks.
+        let none_sealed = !self.store.has_sealed_tags(self.log).await?;
         let mut after = (i64::MIN, String::new());
         loop {
-            let rows = self.store.list_unsealed(&after, PAGE_ROWS).await?;
+            let rows = self.store.list_unsealed(self.log, &after, PAGE_ROWS).await?;
             let Some(end) = rows.last() else { return Ok(()) };
-            after = (end.event.at_ms, end.event.id.clone());
+            after = (end.at_ms, end.id.clone());
             for row in rows {
                 self.seen.unsealed += 1;
-                let is_marked =
-                    tag_key.as_ref().is_none_or(|key| key.tag(&row.event.sealed_bytes()) == row.tag);
+                let is_marked = tag_key.as_ref().is_none_or(|key| key.tag(&row.bytes) == row.tag);
                 let is_older_than_marks = none_sealed && row.tag.is_empty();
                 if !is_marked && !is_older_than_marks {
-                    self.report(Difference::NotOurs { id: row.event.id });
+                    self.report(Difference::NotOurs { id: row.id });
                 }
             }
         }
     }
 }
 
-fn position(row: &StoredEvent) -> SealedPosition {
-    (row.batch.unwrap_or_default(), row.event.at_ms, row.event.id.clone())
+fn position(row: &SealRow) -> SealedPosition {
+    (row.batch.unwrap_or_default(), row.at_ms, row.id.clone())
 }
 
 /// The next record, read where waiting for the disk holds up nobody.
-async fn next(mut lines: Lines) -> Result<(Lines, Option<Result<Record, FileError>>), AuditError> {
+async fn next(mut lines: Lines) -> Result<(Lines, Option<Result<Record, FileError>>), SealError> {
     let read = tokio::task::spawn_blocking(move || {
         let record = lines.next();
         (lines, record)
     });
-    read.await.map_err(|_| AuditError::CutOff)
+    read.await.map_err(|_| SealError::CutOff)
 }
 
 /// From which batch on rows are kept, as the file's last record says.
-async fn kept_from(file: &RootsFile) -> Result<i64, AuditError> {
+async fn kept_from(file: &RootsFile) -> Result<i64, SealError> {
     let file = file.clone();
     let read = tokio::task::spawn_blocking(move || {
         let records = file.lines()?.filter_map(Result::ok);
         Ok(records.last().map_or(1, |record| record.root.kept_from))
     });
-    read.await.unwrap_or(Err(AuditError::CutOff))
+    read.await.unwrap_or(Err(SealError::CutOff))
 }

@@ -1,0 +1,104 @@
+//! Tampering with entries shows.
+
+use super::*;
+use creel_control::seal::{RootsFile, SealKey};
+use creel_control::sealing::{Difference, Log, SealError, Sealer, SealerConfig, verify};
+use creel_control::store::Value;
+use creel_testkit::both_databases;
+
+/// Straight in the database, as its administrator can.
+async fn sql(t: &TestStore, text: &'static str, values: Vec<Value>) {
+    let changed = t.store.write(move |tx| Box::pin(tx.execute(text, values))).await.unwrap();
+    assert!(changed > 0, "{text}");
+}
+
+both_databases! {
+    async fn what_is_done_to_entries_is_named(t) {
+        let key = SealKey::from_base64(&SealKey::generate_base64()).unwrap();
+        let world = World::new(&t).await;
+        world.grant(1_000, None).await;
+        let process = world.start().await;
+        process.store.set_audit_key(key.tag_key());
+        t.store.set_audit_key(key.tag_key());
+        let mut calls = Vec::new();
+        for _ in 0..3 {
+            let start = world.call(Some(UNIT), output(10));
+            calls.push(format!("{}/0", start.call_id));
+            process.spend(start, output(10)).await.unwrap();
+        }
+        process.ledger.flush().await;
+        let folder = tempfile::tempdir().unwrap();
+        let roots = folder.path().join("roots.jsonl");
+        let config = SealerConfig {
+            log: Log::Ledger,
+            key: key.clone(),
+            roots: roots.clone(),
+            owner_id: "a".to_owned(),
+            retention: None,
+        };
+        let mut sealer = Sealer::new(t.store.clone(), t.ids.clone(), config);
+        assert_eq!(sealer.pass().await.unwrap(), 3);
+        let file = RootsFile::new(roots);
+        let differences = async || {
+            let mut found = Vec::new();
+            let mut report = |difference| found.push(difference);
+            let tags = Some(key.tag_key());
+            let seen = verify(Log::Ledger, &t.store, &file, key.public(), tags, &mut report).await.unwrap();
+            (seen.rows, found)
+        };
+        assert_eq!(differences().await, (3, vec![]));
+        let id = |number: usize| calls[number].clone();
+
+        // A cheaper call, and back again.
+        sql(&t, "UPDATE ledger_entry SET micros = 1 WHERE id = $1", params![id(0)]).await;
+        assert_eq!(differences().await.1, [Difference::Changed { id: id(0), batch: 1 }]);
+        sql(&t, "UPDATE ledger_entry SET micros = 10 WHERE id = $1", params![id(0)]).await;
+        sql(&t, "UPDATE ledger_entry SET end_user_id = 'ann' WHERE id = $1", params![id(0)]).await;
+        assert_eq!(differences().await.1, [Difference::Changed { id: id(0), batch: 1 }]);
+        sql(&t, "UPDATE ledger_entry SET end_user_id = NULL WHERE id = $1", params![id(0)]).await;
+        // One that was never, before and after it could have been sealed.
+        let copy = "INSERT INTO ledger_entry (id, call_id, part, account_id, runtime_id, provider_id, provider_name,
+                 model_code, label, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,
+                 reasoning_tokens, micros, unbilled_micros, month, hour, created_at_ms, batch)
+             SELECT 'forged/0', 'forged', part, account_id, runtime_id, provider_id, provider_name, model_code, label,
+                 0, 0, 0, 0, 0, 1, 0, month, hour, created_at_ms, CAST($2 AS BIGINT) FROM ledger_entry WHERE id = $1";
+        sql(&t, copy, params![id(0), Some(1i64)]).await;
+        assert_eq!(differences().await.1, [Difference::Inserted { id: "forged/0".into(), batch: 1 }]);
+        sql(&t, "DELETE FROM ledger_entry WHERE id = 'forged/0'", vec![]).await;
+        sql(&t, copy, params![id(0), None::<i64>]).await;
+        assert_eq!(sealer.pass().await.unwrap(), 0);
+        assert_eq!(differences().await.1, [Difference::NotOurs { id: "forged/0".into() }]);
+        sql(&t, "DELETE FROM ledger_entry WHERE id = 'forged/0'", vec![]).await;
+        sql(&t, "DELETE FROM ledger_entry WHERE id = $1", params![id(1)]).await;
+        assert_eq!(differences().await.1, [Difference::Removed { id: id(1), batch: 1 }]);
+    }
+
+    async fn entries_from_before_there_were_tags_are_sealed_as_they_are(t) {
+        let key = SealKey::from_base64(&SealKey::generate_base64()).unwrap();
+        let world = World::new(&t).await;
+        world.grant(1_000, None).await;
+        let process = world.start().await;
+        process.spend(world.call(Some(UNIT), output(10)), output(10)).await.unwrap();
+        process.ledger.flush().await;
+        let folder = tempfile::tempdir().unwrap();
+        let sealer = |owner: &str| {
+            let config = SealerConfig {
+                log: Log::Ledger,
+                key: key.clone(),
+                roots: folder.path().join("roots.jsonl"),
+                owner_id: owner.to_owned(),
+                retention: None,
+            };
+            Sealer::new(t.store.clone(), t.ids.clone(), config)
+        };
+        let mut first = sealer("a");
+        assert_eq!(first.pass().await.unwrap(), 1);
+        // Cut off in the middle of the first pass, the next goes on; two do not seal at once.
+        process.spend(world.call(Some(UNIT), output(10)), output(10)).await.unwrap();
+        process.ledger.flush().await;
+        if t.store.db().is_postgres() {
+            assert!(matches!(sealer("b").pass().await, Err(SealError::NotTheSealer)));
+        }
+        assert_eq!(first.pass().await.unwrap(), 1);
+    }
+}
