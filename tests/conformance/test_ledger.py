@@ -1,7 +1,11 @@
 """The ledger's entries: what calls of models cost."""
 
+import csv
+import io
 import json
+import re
 import time
+from decimal import Decimal
 from http.client import HTTPConnection
 
 import pytest
@@ -91,6 +95,40 @@ def test_usage_is_current_within_a_second(tenant, spent):
         assert float(after[name]) > float(before[name])
     assert len(after["CreditTrendList"]) == 24 and after["CreditTrendList"][-1]["UsedCredit"] >= 1
     assert after["WeekUsedCredit"] >= after["DayUsedCredit"] >= 1
+
+
+def test_the_ledger_is_exported_added_up_and_compared_with_an_invoice(tenant, spent, tmp_path):
+    world = tenant.world
+    rows = list(csv.DictReader(io.StringIO(world.admin("ledger", "export", "--format", "csv"))))
+    own = [row for row in rows if row["runtime_id"] == spent[0]]
+    lines = [json.loads(line) for line in world.admin("ledger", "export").splitlines()]
+    assert [(line["id"], line["formula"]) for line in lines] == [(row["id"], row["formula"]) for row in rows]
+    assert len(own) == 2 and all(row["price_version"].startswith("pv-") for row in own)
+    for row in own:
+        terms, factor, scale, result = re.fullmatch(r"ceil\(\((.+)\)\*(\d+)/(\d+)\)=(\d+)", row["formula"]).groups()
+        cost = sum(int(a) * int(b) for a, b in (term.split("*") for term in terms.split("+"))) * int(factor)
+        assert -(-cost // int(scale)) == int(result) == Decimal(row["credits"]) * 1_000_000
+
+    account = own[0]["account_id"]
+    month = time.strftime("%Y-%m", time.gmtime())
+    spent_in_month = sum(Decimal(row["credits"]) for row in rows if row["account_id"] == account)
+    for by in ("resource-group", "user", "tag:team"):
+        report = world.admin("ledger", "report", "--month", month, "--by", by, "--output", "json")
+        assert Decimal(report["TotalCredits"]) == spent_in_month == sum(Decimal(row["Credits"]) for row in report["Rows"])
+    world.until("everything to be sealed", lambda: "0 differences" in world.admin("ledger", "verify"))
+
+    provider = own[0]["provider_name"]
+    used = [row for row in rows if row["provider_name"] == provider and row["part"] == "0"]
+    total = lambda name: sum(int(row[name]) for row in used)  # noqa: E731
+    invoice = tmp_path / "invoice.csv"
+
+    def compare(more: int) -> int:
+        counts = [total("input_tokens") + more, total("cached_input_tokens"), total("output_tokens")]
+        text = f"{MODEL},{month},{','.join(map(str, counts))}"
+        invoice.write_text(f"model,period,input_tokens,cached_input_tokens,output_tokens\n{text}\n")
+        return world.server.admin("ledger", "reconcile", "--provider", provider, "--invoice", str(invoice)).returncode
+
+    assert (compare(0), compare(1)) == (0, 1)
 
 
 HOUR = 3_600_000
