@@ -237,8 +237,10 @@ impl Credits {
         credits::ensure_monthly(&self.store, account_id, None, now_ms).await?;
         let packs = self.store.list_packs(account_id, now_ms).await?;
         let mut info = self.info(account_id.as_str(), now_ms).await?;
-        info.total = Some(Micros(packs.iter().map(|pack| pack.total.0).sum()));
-        info.used = Micros(packs.iter().map(|pack| pack.used.0).sum());
+        let sum =
+            |of: fn(&Pack) -> Micros| packs.iter().fold(0i64, |sum, pack| sum.saturating_add(of(pack).0));
+        info.total = Some(Micros(sum(|pack| pack.total)));
+        info.used = Micros(sum(|pack| pack.used));
         info.current = first_with_rest(packs.into_iter());
         info.warn_percent = self.store.account_warn_percent(account_id).await?;
         Ok(info)

@@ -17,6 +17,12 @@ fn with(mut values: Vec<Value>, list: &[&str]) -> Vec<Value> {
     values
 }
 
+/// Whether so many percent of an amount are used: `used * 100 >= amount * percent` in integers that do not overflow,
+/// whatever somebody has granted. A database that refuses a number would refuse the entries with it.
+fn is_reached(used: &str, amount: &str, percent: &str) -> String {
+    format!("{used} >= {amount} / 100 * {percent} + ({amount} % 100 * {percent} + 99) / 100")
+}
+
 /// What every statement inserts. An id that is there already was told before.
 const INSERT: &str =
     "INSERT INTO credit_alert (id, kind, subject_id, account_id, quota_micros, warn_percent, used_micros,
@@ -33,6 +39,7 @@ impl Tx {
         let ((day, day_end), (week, week_end)) = (Cycle::Day.span(hour), Cycle::Week.span(hour));
         let month_start = Cycle::Month.start(hour);
         let month = month_of(hour_start_ms(hour));
+        let reached = is_reached("s.used_micros", "s.quota_micros", "s.warn_percent");
         for list in subjects.chunks(SUBJECTS_MAX) {
             // The numbers are ours, so they stand in the text.
             let sql = format!(
@@ -51,7 +58,7 @@ impl Tx {
                           END AS used_micros
                        FROM credit_quota AS q
                        WHERE q.quota_micros IS NOT NULL AND q.warn_percent > 0 AND q.subject_id IN ({})) AS s
-                 WHERE s.used_micros > 0 AND s.used_micros * 100 >= s.quota_micros * s.warn_percent
+                 WHERE s.used_micros > 0 AND {reached}
                  ON CONFLICT (id) DO NOTHING",
                 marks_from(1, list.len())
             );
@@ -68,6 +75,7 @@ impl Tx {
         now_ms: i64,
     ) -> Result<(), StoreError> {
         let warn = "COALESCE(MAX(a.warn_percent), 80)";
+        let reached = is_reached("s.used", "s.total", "s.warn");
         for list in packs.chunks(SUBJECTS_MAX) {
             let sql = format!(
                 "{INSERT}
@@ -76,24 +84,31 @@ impl Tx {
                        FROM credit_pack AS p LEFT JOIN ledger_account AS a ON a.account_id = p.account_id
                        WHERE p.id IN ({})
                        GROUP BY p.id, p.account_id, p.total_micros, p.used_micros) AS s
-                 WHERE s.warn > 0 AND s.used > 0 AND s.used * 100 >= s.total * s.warn
+                 WHERE s.warn > 0 AND s.used > 0 AND {reached}
                  ON CONFLICT (id) DO NOTHING",
                 marks_from(1, list.len())
             );
             self.execute(sql, with(Vec::new(), list)).await?;
         }
+        // Added up in whole credits and the rest of them; of an account with more than all numbers hold nothing is told.
+        let sum = |column: &str| {
+            let (whole, rest) = (format!("SUM({column} / 1000000)"), format!("SUM({column} % 1000000)"));
+            format!(
+                "CAST(CASE WHEN {whole} < 9000000000000 THEN {whole} * 1000000 + {rest} ELSE 0 END AS BIGINT)"
+            )
+        };
+        let (total, used) = (sum("p.total_micros"), sum("p.used_micros"));
         for list in accounts.chunks(SUBJECTS_MAX) {
             let sql = format!(
                 "{INSERT}
                  SELECT s.account_id || '/0/' || s.total, 'account', s.account_id, s.account_id, s.total, s.warn, s.used,
                         {now_ms}, 0, {now_ms}
-                 FROM (SELECT p.account_id, CAST(SUM(p.total_micros) AS BIGINT) AS total,
-                              CAST(SUM(p.used_micros) AS BIGINT) AS used, {warn} AS warn
+                 FROM (SELECT p.account_id, {total} AS total, {used} AS used, {warn} AS warn
                        FROM credit_pack AS p LEFT JOIN ledger_account AS a ON a.account_id = p.account_id
                        WHERE p.runtime_id IS NULL AND p.account_id IN ({})
                          AND p.starts_at_ms <= {now_ms} AND (p.expires_at_ms IS NULL OR p.expires_at_ms > {now_ms})
                        GROUP BY p.account_id) AS s
-                 WHERE s.warn > 0 AND s.used > 0 AND s.used * 100 >= s.total * s.warn
+                 WHERE s.warn > 0 AND s.used > 0 AND s.total > 0 AND {reached}
                  ON CONFLICT (id) DO NOTHING",
                 marks_from(1, list.len())
             );

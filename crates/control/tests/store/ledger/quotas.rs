@@ -145,6 +145,22 @@ both_databases! {
         assert_eq!(told(&world).await, [("account".to_owned(), world.account_id.to_string(), 100)]);
     }
 
+    async fn amounts_of_any_size_do_not_stop_the_ledger(t) {
+        let world = World::new(&t).await;
+        let most = i64::MAX;
+        world.credits.set_quota(world.actor("SetCreditQuota"), vec![world.runtimes[0].to_string()], quota(most, Cycle::Day)).await.unwrap();
+        world.grant(most, None).await;
+        world.grant(most, None).await;
+        let process = world.start().await;
+        process.spend(world.call(Some(UNIT), output(72)), output(72)).await.unwrap();
+        process.ledger.flush().await;
+        assert_eq!(told(&world).await, []);
+        world.assert_clean().await;
+        let whole = crate::runtime::whole(&world.account_id);
+        let usage = world.credits.usage(&whole, vec![Subject::Account]).await.unwrap();
+        assert_eq!((usage[0].total, usage[0].used), (Some(Micros(most)), Micros(72)));
+    }
+
     async fn an_alert_is_tried_again_and_given_up_after_a_day(t) {
         let world = World::new(&t).await;
         world.credits.set_quota(world.actor("SetCreditQuota"), vec![world.runtimes[0].to_string()], quota(10, Cycle::Month)).await.unwrap();
