@@ -255,7 +255,7 @@ both_databases! {
         let other = SealKey::from_base64(&SealKey::generate_base64()).unwrap();
         let mut count = 0;
         let mut report = |_| count += 1;
-        verify(&t.store, &file, other.public(), None, &mut report).await.unwrap();
+        verify(Sealed::Audit, &t.store, &file, other.public(), None, &mut report).await.unwrap();
         assert_eq!(count, 4, "three signatures and the copy");
     }
 
