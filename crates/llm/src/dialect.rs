@@ -42,6 +42,17 @@ impl Dialect {
     pub const ALL: [Self; 5] =
         [Self::Chat, Self::Responses, Self::Embeddings, Self::Messages, Self::CountTokens];
 
+    /// Its name, for logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat_completions",
+            Self::Responses => "responses",
+            Self::Embeddings => "embeddings",
+            Self::Messages => "messages",
+            Self::CountTokens => "count_tokens",
+        }
+    }
+
     /// The members that the gateway acts on. Each must stand once at most, for two parsers disagree about which of
     /// two counts, and one of them decides the price.
     pub(crate) fn members(self) -> &'static [(&'static str, Role)] {

@@ -32,6 +32,7 @@ use creel_control::user::Users;
 
 use crate::app::{App, Services};
 use crate::config::{Config, ConfigError, DataDir, Locks, Role};
+use crate::gateway::observe::{BadTelemetry, Observer};
 use crate::http::{self, AdminService, AgentService, Listener, Metrics, SHUTDOWN_DEADLINE};
 use crate::order_approval::OrderApproval;
 use crate::rpc::{Limits, Nonces};
@@ -52,6 +53,14 @@ pub enum ServeError {
     SystemProviderApi { name: String, api: String },
     #[error("opening the ledger")]
     Ledger(#[from] LedgerError),
+    #[error("opening the call log {}", path.display())]
+    CallLog {
+        path: std::path::PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Telemetry(#[from] BadTelemetry),
     #[error("making the client for model providers and webhooks")]
     Upstream(#[from] rustls::Error),
     #[error("preparing a place for agents")]
@@ -71,6 +80,8 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Server {
     app: App,
+    /// Of the gateway, where this process has one.
+    observer: Option<Arc<Observer>>,
     admin_url: String,
     agent_url: String,
     _locks: Locks,
@@ -157,15 +168,17 @@ impl Server {
         if app.config.has_role(Role::Controller) {
             alerts::start(&app)?;
         }
+        let mut observer = None;
         let links = agents::start(&app, &admin_url, &agent_url).await?;
         if app.config.has_role(Role::Gateway) {
             let gateway = llm::start(&app).await?;
+            observer = Some(gateway.observer.clone());
             let service = AgentService { app: app.clone(), gateway, guests: links.router() };
             http::serve(agent, service, &app.ids, &tasks, "agent-listener");
         }
         http::serve(admin, AdminService(app.clone()), &app.ids, &tasks, "admin-listener");
         tracing::info!(admin = admin_url, agent = agent_url, "creel answers at {admin_url} and {agent_url}");
-        Ok(Self { app, admin_url, agent_url, _locks: locks })
+        Ok(Self { app, observer, admin_url, agent_url, _locks: locks })
     }
 
     /// Where the API is, such as `http://127.0.0.1:8080`.
@@ -194,7 +207,11 @@ impl Server {
         let tasks = self.app.tasks.clone();
         // The store's writer ends when its last user goes: connections hold the others and end first.
         drop(self.app);
-        tasks.shutdown(SHUTDOWN_DEADLINE).await
+        let left = tasks.shutdown(SHUTDOWN_DEADLINE).await;
+        if let Some(spans) = self.observer.as_ref().and_then(|observer| observer.spans.as_ref()) {
+            spans.shutdown().await;
+        }
+        left
     }
 }
 

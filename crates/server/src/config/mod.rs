@@ -51,6 +51,7 @@ pub struct Config {
     /// What is logged, such as `info` or `info,creel=debug`.
     pub log: String,
     pub gateway: GatewayConfig,
+    pub telemetry: TelemetryConfig,
     pub audit: AuditConfig,
     pub messages: MessagesConfig,
     pub orders: OrdersConfig,
@@ -80,6 +81,7 @@ impl Default for Config {
             region: "cn-hangzhou".to_owned(),
             log: "info".to_owned(),
             gateway: GatewayConfig::default(),
+            telemetry: TelemetryConfig::default(),
             audit: AuditConfig::default(),
             messages: MessagesConfig::default(),
             orders: OrdersConfig::default(),
@@ -129,11 +131,30 @@ impl Role {
 pub struct GatewayConfig {
     /// True refuses `EnableWuyingProxy=false`, which would hand a provider's real key to agents.
     pub required: bool,
+    /// Megabytes of the call log, `calls/calls.jsonl` in the data directory and its seven older files; 0 keeps none.
+    pub call_log_mb: u32,
 }
 
 impl Default for GatewayConfig {
     fn default() -> Self {
-        Self { required: true }
+        Self { required: true, call_log_mb: 256 }
+    }
+}
+
+/// Spans of LLM calls, for OpenTelemetry.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// Base address of a collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; without one no spans are
+    /// made.
+    pub otlp_endpoint: Option<String>,
+    /// Of calls without a trace of their own, which part begins one, in percent.
+    pub sample_percent: u8,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { otlp_endpoint: None, sample_percent: 100 }
     }
 }
 

@@ -21,6 +21,7 @@ use super::deadline::Deadline;
 use super::driven::Reply;
 use super::fault::{Fault, retry_after};
 use super::health::{BUSY_MS, Entry, KEY_REFUSED_MS, Out};
+use super::observe::Outcome;
 use super::ports::{Billing, Target, Way};
 use super::refusal::{Denial, Problem};
 use super::routing::{Chosen, Pick, Tried};
@@ -61,6 +62,11 @@ impl Trail {
     pub(super) fn begin() -> Self {
         Self { tries: 0, target: None, begun: Instant::now(), waited: Duration::ZERO }
     }
+
+    /// How long nothing but us was waited for.
+    fn overhead(&self) -> Duration {
+        self.begun.elapsed().saturating_sub(self.waited)
+    }
 }
 
 /// Why there is no answer.
@@ -93,7 +99,7 @@ impl<B: Billing> Call<B> {
     /// Tells the client which upstream was asked, if one was.
     pub(super) fn mark(&self, headers: &mut HeaderMap) {
         let Some(target) = &self.trail.target else { return };
-        let overhead = self.trail.begun.elapsed().saturating_sub(self.trail.waited);
+        let overhead = self.trail.overhead();
         let overhead_us = u64::try_from(overhead.as_micros()).unwrap_or(u64::MAX);
         headers.insert(UPSTREAM_HEADER, target.name.clone());
         headers.insert(TRIES_HEADER, HeaderValue::from(self.trail.tries));
@@ -192,7 +198,7 @@ impl<B: Billing> Call<B> {
             );
             return Err(Failure::Credentials);
         };
-        let request = upstream::request(Outgoing {
+        let mut request = upstream::request(Outgoing {
             uri: uri.clone(),
             headers,
             client: self.request.dialect(),
@@ -200,6 +206,9 @@ impl<B: Billing> Call<B> {
             credentials,
             body: body.clone(),
         });
+        if let Some(span) = self.watch.traceparent() {
+            request.headers_mut().insert(upstream::TRACEPARENT, span);
+        }
         let limits = &self.gateway.limits;
         deadline.set(limits.first_byte_max, limits.call_max);
         let sent = Instant::now();
@@ -268,6 +277,26 @@ impl<B: Billing> Call<B> {
 
     /// Tells the client that there is no answer.
     pub(super) async fn tell_failure(&self, failure: Failure, reply: &Reply) {
+        self.watch_tries();
+        let outcome = match &failure {
+            Failure::Answered { head, .. } => {
+                self.watch.upstream_status(head.status);
+                Outcome::UpstreamError
+            }
+            Failure::Unreachable | Failure::Silent | Failure::Out(_) => Outcome::Unreachable,
+            Failure::Credentials => Outcome::Refused,
+        };
+        self.tell_cause(failure, reply).await;
+        self.watch.ended(outcome);
+    }
+
+    /// What upstreams were asked so far, for whoever watches.
+    pub(super) fn watch_tries(&self) {
+        self.watch.routed(&self.route, self.upstream);
+        self.watch.tried(self.trail.tries, self.trail.overhead());
+    }
+
+    async fn tell_cause(&self, failure: Failure, reply: &Reply) {
         match failure {
             Failure::Answered { head, body, .. } => self.pass_error(&head, &body, reply).await,
             Failure::Unreachable => {

@@ -24,6 +24,7 @@ use super::Gateway;
 use super::attempt::{Failure, Trail};
 use super::deadline::Deadline;
 use super::driven::Reply;
+use super::observe::Watch;
 use super::ports::{AgentAccess, Billing, CallStart, KeyKind, Refusal, Route};
 use super::refusal::{self, Denial, Problem};
 
@@ -51,6 +52,7 @@ pub(crate) struct Call<B: Billing> {
     pub(crate) body_bytes: u64,
     pub(crate) created_s: i64,
     pub(crate) trail: Trail,
+    pub(crate) watch: Watch,
 }
 
 /// The most that a call is going to use.
@@ -213,10 +215,12 @@ impl<B: Billing> Call<B> {
     }
 
     pub(super) async fn deny(&self, reply: &Reply, denial: Denial) {
+        self.watch.refused(denial.code());
         self.send(reply, deny(&self.access, denial, &self.id, self.created_s, &self.request)).await;
     }
 
     pub(super) async fn tell(&self, reply: &Reply, problem: &Problem) {
+        self.watch.refused(problem.code());
         self.send(reply, problem.response(self.request.dialect())).await;
     }
 
@@ -224,6 +228,7 @@ impl<B: Billing> Call<B> {
         let length = response.body().len().into();
         response.headers_mut().insert(header::CONTENT_LENGTH, length);
         self.mark(response.headers_mut());
+        self.watch.sent(response.body().len());
         // Nothing is held and nothing else is to be done for a client that has gone.
         let _gone = reply.whole(response).await;
     }

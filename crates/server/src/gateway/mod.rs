@@ -20,6 +20,7 @@ mod endpoint;
 mod fault;
 mod health;
 mod models;
+pub mod observe;
 pub mod ports;
 mod refusal;
 mod relay;
@@ -53,6 +54,7 @@ use counter::Counter;
 use deadline::Deadline;
 pub use driven::{BrokenOff, Driven, GatewayBody};
 use endpoint::Endpoint;
+use observe::{Observer, Outcome};
 use ports::{AgentAccess, Billing, Directory, KeyHash, Resolution, Route, Upstream, Way};
 use refusal::{Denial, Problem};
 use smart::Plan;
@@ -113,6 +115,8 @@ pub struct Gateway<B: Billing> {
     ids: IdGen,
     clock: Arc<dyn Clock>,
     limits: Limits,
+    /// Where what happens is told.
+    pub(crate) observer: Arc<Observer>,
     /// Picks of a target so far.
     turns: AtomicU64,
 }
@@ -126,11 +130,12 @@ impl<B: Billing> Gateway<B> {
         tasks: Tasks,
         clock: Arc<dyn Clock>,
         limits: Limits,
+        observer: Arc<Observer>,
     ) -> Result<Self, rustls::Error> {
         let upstream = UpstreamClient::new(limits.connect_max)?;
         let ids = IdGen::new(clock.clone());
         let (counter, turns) = (Counter::new(), AtomicU64::new(0));
-        Ok(Self { directory, billing, upstream, counter, tasks, ids, clock, limits, turns })
+        Ok(Self { directory, billing, upstream, counter, tasks, ids, clock, limits, observer, turns })
     }
 
     /// Answers one request whose path begins with `/v1/`.
@@ -172,27 +177,40 @@ impl<B: Billing> Gateway<B> {
     where
         R: Body<Data = Bytes> + Unpin,
     {
-        let told = |problem: Problem| Box::new(problem.response(dialect));
-        let access = self.authenticate(request.headers()).map_err(told)?;
+        let access = self.authenticate(request.headers()).map_err(|problem| {
+            self.observer.unauthenticated();
+            Box::new(problem.response(dialect))
+        })?;
         let (parts, body) = request.into_parts();
+        let id = self.ids.call();
+        let watch = self.observer.begin(&access, &id, dialect, &parts.headers, &*self.clock);
+        let told = |problem: Problem| {
+            watch.refused(problem.code());
+            Box::new(problem.response(dialect))
+        };
         let body = self.read_body(&parts.headers, body).await.map_err(told)?;
         let trail = Trail::begin();
         let request = Asked::read(dialect, &body).map_err(|error| {
             let problem = Problem::invalid(StatusCode::BAD_REQUEST, "invalid_request", format!("{error}."));
             told(problem.about(error.param()))
         })?;
-        let id = self.ids.call();
+        watch.asked(body.len(), request.stream());
         let created_s = self.clock.now().as_second();
         let body_bytes = body.len() as u64;
         let planned = route(&access, request.model(), &parts.headers)
             .and_then(|route| smart::plan(route, &request, body_bytes));
-        let Plan { route, way, rest, is_smart } =
-            planned.map_err(|denial| Box::new(call::deny(&access, denial, &id, created_s, &request)))?;
+        let Plan { route, way, rest, is_smart } = planned.map_err(|denial| {
+            watch.refused(denial.code());
+            Box::new(call::deny(&access, denial, &id, created_s, &request))
+        })?;
         let upstream = match way {
             Way::Sent(dialect) => dialect,
             Way::Counted => {
-                let counted = self.counter.answer(route.model.code.clone(), body).await;
-                return counted.map(whole).map_err(told);
+                watch.routed(&route, dialect);
+                let counted = self.counter.answer(route.model.code.clone(), body).await.map_err(told)?;
+                watch.sent(counted.body().len());
+                watch.ended(Outcome::Answered);
+                return Ok(whole(counted));
             }
         };
         let (gateway, headers) = (self.clone(), parts.headers);
@@ -210,11 +228,13 @@ impl<B: Billing> Gateway<B> {
             body_bytes,
             created_s,
             trail,
+            watch,
         };
         let answer = Driven::respond(self.tasks.clone(), |reply| call.run(reply)).await;
         answer.ok_or_else(|| {
             let text = "The gateway failed. Try again.";
-            told(Problem::unavailable(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", text))
+            let problem = Problem::unavailable(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", text);
+            Box::new(problem.response(dialect))
         })
     }
 

@@ -70,6 +70,11 @@ impl Problem {
         Self { param: param.map(str::to_owned), ..self }
     }
 
+    /// The code, for logs.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
     pub(crate) fn body(&self) -> ErrorBody<'_> {
         ErrorBody {
             message: &self.text,

@@ -14,6 +14,7 @@ use tracing::{debug, error};
 use super::call::{Call, Sent, chain};
 use super::deadline::Deadline;
 use super::driven::{Gone, Reply};
+use super::observe::Outcome;
 use super::ports::{Billing, UsageSource};
 use super::refusal::Problem;
 use super::upstream;
@@ -76,6 +77,8 @@ impl<B: Billing> Call<B> {
         {
             head.headers_mut().insert(LEFT_OUT_HEADER, left_out);
         }
+        self.watch_tries();
+        self.watch.upstream_status(parts.status);
         let mut answer = Answer::new(&self.request, self.upstream, is_stream, || self.naming());
         // Whether what is converted as a whole has a form is known at its end, and until then nothing is said.
         let (mut client, mut unsaid) = (Ok(()), None);
@@ -108,6 +111,11 @@ impl<B: Billing> Call<B> {
         if client.is_ok() {
             self.finish(reply, unsaid, &mut answer, end).await;
         }
+        self.watch.ended(match end {
+            End::Broken | End::NoForm => Outcome::BrokenOff,
+            End::Whole if client.is_ok() => Outcome::Answered,
+            End::Whole | End::Undrained => Outcome::ClientGone,
+        });
         if is_stream && end == End::Whole {
             // Read to its end, a connection can be used again.
             deadline.shorten(AFTER_END_MAX, AFTER_END_MAX);
@@ -162,6 +170,7 @@ impl<B: Billing> Call<B> {
             if client.is_ok()
                 && let Some(bytes) = passed.now
             {
+                self.watch.sent(bytes.len());
                 *client = reply.data(bytes).await;
             }
             if passed.done {
@@ -180,7 +189,10 @@ impl<B: Billing> Call<B> {
     async fn finish(&self, reply: &Reply, unsaid: Option<Response<()>>, answer: &mut Answer, end: End) {
         let _gone = match (end, unsaid) {
             (End::Whole, None) => match answer.waiting() {
-                Some(bytes) => reply.data(bytes).await,
+                Some(bytes) => {
+                    self.watch.sent(bytes.len());
+                    reply.data(bytes).await
+                }
                 None => Ok(()),
             },
             (End::Whole, Some(head)) => {
@@ -208,7 +220,9 @@ impl<B: Billing> Call<B> {
     }
 
     async fn settle(&self, held: B::Held, usage: Usage, source: UsageSource) {
-        match self.gateway.billing.settle(held, usage, source).await {
+        let settled = self.gateway.billing.settle(held, usage, source).await;
+        self.watch.settled(&usage, source, settled.as_ref().ok().copied());
+        match settled {
             Ok(cost) => debug!(
                 call.id = %self.id, runtime.id = %self.access.runtime, usage.total = usage.total(),
                 cost.micros = cost.0, usage.estimated = source == UsageSource::Estimated,

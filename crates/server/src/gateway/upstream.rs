@@ -24,8 +24,9 @@ const POOL_IDLE_MAX: usize = 256;
 const POOL_IDLE: Duration = Duration::from_secs(50);
 
 /// Headers of a request that the upstream gets to see.
-const REQUEST_HEADERS: [HeaderName; 3] =
-    [header::ACCEPT, header::USER_AGENT, HeaderName::from_static("traceparent")];
+const REQUEST_HEADERS: [HeaderName; 3] = [header::ACCEPT, header::USER_AGENT, TRACEPARENT];
+/// Names the span that a request belongs to.
+pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Headers that change the meaning of a request in one of Anthropic's dialects.
 const ANTHROPIC_HEADERS: [HeaderName; 2] =

@@ -72,6 +72,11 @@ impl Metrics {
         Self { registry: Mutex::new(registry), requests, durations }
     }
 
+    /// Lets others show their counters beside these.
+    pub(crate) fn register(&self, show: impl FnOnce(&mut Registry)) {
+        show(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// Counts an answered request; `action` is `None` unless it is one that is built.
     pub(crate) fn count_request(&self, action: Option<&'static str>, outcome: Outcome, took: Duration) {
         let action = action.unwrap_or(ACTION_UNKNOWN);

@@ -7,6 +7,7 @@ use creel_control::ledger::{Config as LedgerConfig, JournalPlace, Ledger};
 
 use super::ServeError;
 use crate::app::App;
+use crate::gateway::observe::{CallLog, CallLogConfig, CallMetrics, Observer, Spans};
 use crate::gateway::ports::Directory;
 use crate::gateway::{Gateway, Limits};
 use crate::llm_access::{LedgerBilling, keep_directory};
@@ -37,6 +38,28 @@ pub(super) async fn start(app: &App) -> Result<Arc<Gateway<LedgerBilling>>, Serv
         app.tasks.clone(),
         app.clock.clone(),
         Limits::default(),
+        Arc::new(observer(app)?),
     )?;
     Ok(Arc::new(gateway))
+}
+
+/// Where calls are told of, as the configuration says.
+fn observer(app: &App) -> Result<Observer, ServeError> {
+    let config = &app.config;
+    let metrics = CallMetrics::default();
+    app.metrics.register(|registry| metrics.register(registry));
+    let log = match config.gateway.call_log_mb {
+        0 => None,
+        megabytes => {
+            let path = config.data_dir.join("calls").join("calls.jsonl");
+            let bytes_max = usize::try_from(megabytes).unwrap_or(usize::MAX).saturating_mul(1_000_000);
+            let opened = CallLog::open(&CallLogConfig { path: path.clone(), bytes_max });
+            Some(opened.map_err(|source| ServeError::CallLog { path, source })?)
+        }
+    };
+    let spans = match &config.telemetry.otlp_endpoint {
+        None => None,
+        Some(endpoint) => Some(Spans::new(endpoint, config.telemetry.sample_percent)?),
+    };
+    Ok(Observer { metrics, log, spans })
 }

@@ -22,6 +22,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 
+use crate::gateway::observe::Observer;
 use crate::gateway::ports::*;
 use crate::gateway::{Gateway, Limits};
 
@@ -324,6 +325,15 @@ impl House {
         Self::of(tasks, upstream, directory, billing, limits).await
     }
 
+    /// Tells `observer` of its calls.
+    pub(super) async fn observed(script: Vec<Step>, billing: FakeBilling, observer: Observer) -> Self {
+        let tasks = Tasks::new();
+        let upstream = FakeUpstream::start(&tasks, script).await;
+        let directory = Directory::new();
+        directory.replace(snapshot(group(&format!("http://{}/v1/", upstream.address))));
+        Self::with_all(tasks, upstream, directory, billing, Limits::default(), observer).await
+    }
+
     pub(super) async fn of(
         tasks: Tasks,
         upstream: FakeUpstream,
@@ -331,10 +341,28 @@ impl House {
         billing: FakeBilling,
         limits: Limits,
     ) -> Self {
+        Self::with_all(tasks, upstream, directory, billing, limits, Observer::default()).await
+    }
+
+    async fn with_all(
+        tasks: Tasks,
+        upstream: FakeUpstream,
+        directory: Directory,
+        billing: FakeBilling,
+        limits: Limits,
+        observer: Observer,
+    ) -> Self {
         let directory = Arc::new(directory);
         let clock = Arc::new(FixedClock::at(jiff::Timestamp::from_second(1_790_000_000).expect("a time")));
-        let gateway =
-            Gateway::new(directory, billing.clone(), tasks.clone(), clock.clone(), limits).expect("a client");
+        let gateway = Gateway::new(
+            directory,
+            billing.clone(),
+            tasks.clone(),
+            clock.clone(),
+            limits,
+            Arc::new(observer),
+        )
+        .expect("a client");
         let gateway = Arc::new(gateway);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");

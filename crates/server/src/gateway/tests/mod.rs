@@ -1,5 +1,6 @@
 mod dialects;
 mod harness;
+mod observe;
 mod routing;
 
 use std::sync::{Arc, Mutex};
