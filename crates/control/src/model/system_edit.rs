@@ -135,6 +135,9 @@ impl Models {
         self.store
             .write(move |tx| {
                 Box::pin(async move {
+                    if actor.replayed::<()>(tx).await?.is_some() {
+                        return Ok(());
+                    }
                     actor.audit(tx, &[&provider.name], now_ms).await?;
                     let taken = tx.find_system_api(&provider.name).await?.is_some();
                     // The second look is for an equal request at the same time.
@@ -143,7 +146,8 @@ impl Models {
                     }
                     tx.spread_system_api(&provider.name, provider.api).await?;
                     tx.raise(Topic::Guest).await?;
-                    Ok(tx.raise(Topic::Directory).await?)
+                    tx.raise(Topic::Directory).await?;
+                    Ok(actor.remember(tx, &(), now_ms).await?)
                 })
             })
             .await
@@ -236,6 +240,9 @@ impl Models {
         self.store
             .write(move |tx| {
                 Box::pin(async move {
+                    if actor.replayed::<()>(tx).await?.is_some() {
+                        return Ok(());
+                    }
                     let resources: Vec<&str> =
                         [Some(name.as_str()), edit.part()].into_iter().flatten().collect();
                     actor.audit(tx, &resources, now_ms).await?;
@@ -243,7 +250,8 @@ impl Models {
                         return Err(ModelError::NoSystemProvider(name));
                     }
                     edit.apply(tx, &name).await?;
-                    Ok(tx.raise(Topic::Directory).await?)
+                    tx.raise(Topic::Directory).await?;
+                    Ok(actor.remember(tx, &(), now_ms).await?)
                 })
             })
             .await

@@ -85,11 +85,12 @@ mod tests {
     use crate::gateway::ports::{Model, Provider, Upstream};
 
     fn route(code: &str, api: ProviderApi, price: Option<i64>, smart: Option<Smart>) -> Route {
-        let card = |price| RateCard {
-            input: price,
-            cached_input: price,
-            cache_write: price,
-            output: price,
+        // Whole credits, so that no two round to the same.
+        let card = |credits: i64| RateCard {
+            input: credits * 1_000_000,
+            cached_input: credits * 1_000_000,
+            cache_write: credits * 1_000_000,
+            output: credits * 1_000_000,
             multiplier_micros: 1_000_000,
         };
         let model = Model {

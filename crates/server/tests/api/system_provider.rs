@@ -208,6 +208,8 @@ async fn keys_rotate_under_load_with_no_restart_and_no_failed_call() {
     upstream.accept(&clear(0));
     admin.add_key(&name(0), &clear(0)).await;
     let key = virtual_key(&t, &app).await;
+    // The pack is from now on, and the server's clock stands still.
+    t.clock.advance(jiff::SignedDuration::from_secs(60));
     let start = Instant::now();
     let body = json!({ "model": "m", "messages": [] });
     loop {

@@ -44,7 +44,8 @@ macro_rules! endpoints {
         $given
             .into_iter()
             .map(|given| creel_control::model::SystemEndpoint {
-                base_url: given.base_url,
+                // Without one it is no address, and refused as such.
+                base_url: given.base_url.unwrap_or_default(),
                 weight: given.weight.unwrap_or(1),
             })
             .collect::<Vec<_>>()

@@ -13,7 +13,7 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
     let own = &input.provider_name;
     let routes = input.routes.into_iter().map(|route| SystemRoute {
         provider_name: given(route.provider_name).unwrap_or_else(|| own.clone()),
-        model_code: route.llm_code,
+        model_code: route.llm_code.unwrap_or_default(),
         context_tokens_max: route.context_tokens_max,
     });
     let routes: Vec<_> = routes.collect();

@@ -28,12 +28,13 @@ const PARAMS: &[ParamSpec] = &[
         "openai-responses",
         "anthropic-messages",
     ]),
+    ParamSpec::new("ClientToken", Kind::String).len_max(64),
     ParamSpec::new("Endpoints", Kind::Objects(ENDPOINTS_FIELDS)).required().items_max(8),
     ParamSpec::new("ProviderName", Kind::String).required().len_max(64),
 ];
 
 const ENDPOINTS_FIELDS: &[ParamSpec] = &[
-    ParamSpec::new("BaseUrl", Kind::String).required().len_max(2048),
+    ParamSpec::new("BaseUrl", Kind::String).len_max(2048),
     ParamSpec::new("Weight", Kind::Integer).min(1).max(1000),
 ];
 
@@ -42,6 +43,8 @@ const ENDPOINTS_FIELDS: &[ParamSpec] = &[
 pub struct Input {
     /// Its dialect. One of `openai-completions`, `openai-responses`, `anthropic-messages`.
     pub api: String,
+    /// Makes a repeated call answer as the first one did. At most 64 characters.
+    pub client_token: Option<String>,
     /// Its addresses, which share the calls. At most 8 items.
     pub endpoints: Vec<Endpoints>,
     /// How credit providers name it. At most 64 characters. Example: `wuying-credit`.
@@ -52,14 +55,14 @@ pub struct Input {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoints {
     /// Where its API begins. At most 2048 characters. Example: `https://host/v1`.
-    pub base_url: String,
+    pub base_url: Option<String>,
     /// Share of the calls, relative to the other addresses; 1 without it. From 1 to 1000.
     pub weight: Option<i64>,
 }
 
 impl Endpoints {
     fn decode(fields: &Fields<'_>) -> Result<Self, ApiError> {
-        Ok(Self { base_url: fields.required("BaseUrl")?, weight: fields.optional("Weight")? })
+        Ok(Self { base_url: fields.optional("BaseUrl")?, weight: fields.optional("Weight")? })
     }
 }
 
@@ -72,6 +75,7 @@ impl Input {
         let fields = Fields::of(params, PARAMS)?;
         Ok(Self {
             api: fields.required("Api")?,
+            client_token: fields.optional("ClientToken")?,
             endpoints: fields.objects("Endpoints", Endpoints::decode)?,
             provider_name: fields.required("ProviderName")?,
         })

@@ -26,6 +26,7 @@ pub const SPEC: OpSpec = OpSpec {
 const PARAMS: &[ParamSpec] = &[
     ParamSpec::new("ApiKey", Kind::Secret).required().len_max(4096),
     ParamSpec::new("BaseUrl", Kind::String).len_max(2048),
+    ParamSpec::new("ClientToken", Kind::String).len_max(64),
     ParamSpec::new("KeyName", Kind::String).required().len_max(64),
     ParamSpec::new("ProviderName", Kind::String).required().len_max(64),
     ParamSpec::new("Weight", Kind::Integer).min(1).max(1000),
@@ -38,6 +39,8 @@ pub struct Input {
     pub api_key: Secret,
     /// The only address of the provider that takes it; each does without it. At most 2048 characters.
     pub base_url: Option<String>,
+    /// Makes a repeated call answer as the first one did. At most 64 characters.
+    pub client_token: Option<String>,
     /// What to call the key. At most 64 characters. Example: `2027-01`.
     pub key_name: String,
     /// The provider. At most 64 characters. Example: `wuying-credit`.
@@ -56,6 +59,7 @@ impl Input {
         Ok(Self {
             api_key: fields.required("ApiKey")?,
             base_url: fields.optional("BaseUrl")?,
+            client_token: fields.optional("ClientToken")?,
             key_name: fields.required("KeyName")?,
             provider_name: fields.required("ProviderName")?,
             weight: fields.optional("Weight")?,

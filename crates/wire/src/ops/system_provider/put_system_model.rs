@@ -33,7 +33,7 @@ const PARAMS: &[ParamSpec] = &[
 ];
 
 const ROUTES_FIELDS: &[ParamSpec] = &[
-    ParamSpec::new("LlmCode", Kind::String).required().len_max(128),
+    ParamSpec::new("LlmCode", Kind::String).len_max(128),
     ParamSpec::new("ProviderName", Kind::String).len_max(64),
     ParamSpec::new("ContextTokensMax", Kind::Integer).min(1).max(1099511627776),
 ];
@@ -63,7 +63,7 @@ pub struct Input {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Routes {
     /// The model, as its provider names it. At most 128 characters. Example: `qwen-flash`.
-    pub llm_code: String,
+    pub llm_code: Option<String>,
     /// Its provider; the one of this model without it. At most 64 characters.
     pub provider_name: Option<String>,
     /// Tokens of the largest request that goes there; the model's own context bounds it too. From 1 to
@@ -74,7 +74,7 @@ pub struct Routes {
 impl Routes {
     fn decode(fields: &Fields<'_>) -> Result<Self, ApiError> {
         Ok(Self {
-            llm_code: fields.required("LlmCode")?,
+            llm_code: fields.optional("LlmCode")?,
             provider_name: fields.optional("ProviderName")?,
             context_tokens_max: fields.optional("ContextTokensMax")?,
         })

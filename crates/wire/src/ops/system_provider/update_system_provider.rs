@@ -33,7 +33,7 @@ const PARAMS: &[ParamSpec] = &[
 ];
 
 const ENDPOINTS_FIELDS: &[ParamSpec] = &[
-    ParamSpec::new("BaseUrl", Kind::String).required().len_max(2048),
+    ParamSpec::new("BaseUrl", Kind::String).len_max(2048),
     ParamSpec::new("Weight", Kind::Integer).min(1).max(1000),
 ];
 
@@ -53,14 +53,14 @@ pub struct Input {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoints {
     /// Where its API begins. At most 2048 characters. Example: `https://host/v1`.
-    pub base_url: String,
+    pub base_url: Option<String>,
     /// Share of the calls, relative to the other addresses; 1 without it. From 1 to 1000.
     pub weight: Option<i64>,
 }
 
 impl Endpoints {
     fn decode(fields: &Fields<'_>) -> Result<Self, ApiError> {
-        Ok(Self { base_url: fields.required("BaseUrl")?, weight: fields.optional("Weight")? })
+        Ok(Self { base_url: fields.optional("BaseUrl")?, weight: fields.optional("Weight")? })
     }
 }
 
