@@ -117,13 +117,15 @@ impl Sealer {
             return Err(SealError::NotTheSealer);
         }
         self.announce_removal().await?;
+        // Said by the file, which the database's administrator cannot write, and not by rows that lost their tags.
+        let is_first = self.last_root().is_none();
         let mut sealed = 0;
         let mut after = (i64::MIN, String::new());
         loop {
             let rows = self.store.list_unsealed(self.config.log, &after, BATCH_ROWS).await?;
             let Some(last) = rows.last() else { break };
             after = (last.at_ms, last.id.clone());
-            let rows = self.ours(rows).await?;
+            let rows = self.ours(rows, is_first);
             if !rows.is_empty() {
                 sealed += rows.len();
                 self.seal(rows, None).await?;
@@ -134,20 +136,17 @@ impl Sealer {
     }
 
     /// The rows that Creel wrote. Others are never sealed, so that they stay visible as what they are. Rows from before
-    /// there were tags are taken as they are, as long as none with a tag is sealed.
-    async fn ours(&self, rows: Vec<SealRow>) -> Result<Vec<SealRow>, SealError> {
+    /// there were tags are taken as they are, by the first pass of all.
+    fn ours(&self, rows: Vec<SealRow>, is_first: bool) -> Vec<SealRow> {
         let log = self.config.log;
-        let takes_untagged =
-            rows.iter().any(|row| row.tag.is_empty()) && !self.store.has_sealed_tags(log).await?;
         let tag_key = self.config.key.tag_key();
-        let is_ours =
-            |row: &SealRow| (takes_untagged && row.tag.is_empty()) || tag_key.tag(&row.bytes) == row.tag;
+        let is_ours = |row: &SealRow| (is_first && row.tag.is_empty()) || tag_key.tag(&row.bytes) == row.tag;
         let (ours, others): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_ours);
         for row in others {
             let (id, name) = (&row.id, log.name());
             tracing::error!(row.id = %id, log.name = name, "the row {id} of the {name} log was not written by Creel, or was changed");
         }
-        Ok(ours)
+        ours
     }
 
     fn last_root(&self) -> Option<&Root> {

@@ -277,8 +277,8 @@ impl Verifier<'_> {
     }
 
     async fn unsealed(&mut self, tag_key: Option<TagKey>) -> Result<(), SealError> {
-        // Before the first row with a mark is sealed, rows may be from before there were marks.
-        let none_sealed = !self.store.has_sealed_tags(self.log).await?;
+        // Before the first root of all, rows may be from before there were marks.
+        let none_sealed = self.chain.last().is_none();
         let mut after = (i64::MIN, String::new());
         loop {
             let rows = self.store.list_unsealed(self.log, &after, PAGE_ROWS).await?;

@@ -38,13 +38,6 @@ fn seal_row(log: Log, row: &Row) -> Result<SealRow, StoreError> {
 }
 
 impl Store {
-    /// Whether a row with a tag is sealed: before, rows may be older than tags are.
-    pub(crate) async fn has_sealed_tags(&self, log: Log) -> Result<bool, StoreError> {
-        let (table, ..) = tables(log);
-        let sql = format!("SELECT 1 AS one FROM {table} WHERE batch IS NOT NULL AND tag <> '' LIMIT 1");
-        Ok(self.db().fetch_optional(sql, Vec::new()).await?.is_some())
-    }
-
     /// Rows that are not sealed, behind a time and id.
     pub(crate) async fn list_unsealed(
         &self,

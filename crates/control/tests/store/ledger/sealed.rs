@@ -93,7 +93,11 @@ both_databases! {
         };
         let mut first = sealer("a");
         assert_eq!(first.pass().await.unwrap(), 1);
-        // Cut off in the middle of the first pass, the next goes on; two do not seal at once.
+        // After the first pass what has no tag is somebody else's, also where all tags were taken away.
+        process.spend(world.call(Some(UNIT), output(10)), output(10)).await.unwrap();
+        process.ledger.flush().await;
+        assert_eq!(first.pass().await.unwrap(), 0);
+        process.store.set_audit_key(key.tag_key());
         process.spend(world.call(Some(UNIT), output(10)), output(10)).await.unwrap();
         process.ledger.flush().await;
         if t.store.db().is_postgres() {
