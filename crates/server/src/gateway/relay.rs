@@ -112,9 +112,9 @@ impl<B: Billing> Call<B> {
             self.finish(reply, unsaid, &mut answer, end).await;
         }
         self.watch.ended(match end {
-            End::Broken | End::NoForm => Outcome::BrokenOff,
-            End::Whole if client.is_ok() => Outcome::Answered,
-            End::Whole | End::Undrained => Outcome::ClientGone,
+            _ if client.is_err() => Outcome::ClientGone,
+            End::Whole => Outcome::Answered,
+            End::Broken | End::NoForm | End::Undrained => Outcome::BrokenOff,
         });
         if is_stream && end == End::Whole {
             // Read to its end, a connection can be used again.

@@ -241,3 +241,58 @@ fn opener(models: Models, sealed: SealedKey) -> UpstreamKey {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use creel_testkit::{Database, open};
+    use creel_wire::id::{AccountId, ProviderId};
+
+    use super::*;
+
+    fn provider(id: &str, system: Option<&str>, base_url: &str, weight: u32) -> DirectoryProvider {
+        let target = DirectoryTarget {
+            key_name: String::new(),
+            number: None,
+            base_url: base_url.to_owned(),
+            key: None,
+            weight,
+        };
+        DirectoryProvider {
+            id: ProviderId::parse(id).expect("an id"),
+            account_id: AccountId::parse("1000000000000001").expect("an id"),
+            name: "p".to_owned(),
+            provider_type: ProviderType::Managed,
+            system_provider_name: system.map(str::to_owned),
+            api: ProviderApi::OpenAiCompletions,
+            targets: [target].into(),
+            models: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn targets_know_how_they_have_fared_over_snapshots_and_groups() {
+        let t = open(Database::Sqlite).await;
+        let models = Models::new(t.store.clone(), t.sealer.clone(), t.ids.clone(), true);
+        let mut targets = Targets::default();
+        let get = |targets: &mut Targets, found: &DirectoryProvider| {
+            targets.get(&models, found, &found.targets[0]).expect("an address")
+        };
+        let own = get(&mut targets, &provider("mpt-1", None, "https://a", 1));
+        let other = get(&mut targets, &provider("mpt-2", None, "https://a", 1));
+        assert!(!Arc::ptr_eq(&own, &other), "two providers of users have nothing in common");
+        let system = get(&mut targets, &provider("mpt-3", Some("s"), "https://a", 1));
+        let copy = get(&mut targets, &provider("mpt-4", Some("s"), "https://a", 1));
+        assert!(Arc::ptr_eq(&system, &copy), "two groups share the operator's");
+
+        targets.begin();
+        let reweighed = get(&mut targets, &provider("mpt-1", None, "https://a", 7));
+        assert!(Arc::ptr_eq(&own, &reweighed), "another share of the calls makes no other target");
+        let moved = get(&mut targets, &provider("mpt-3", Some("s"), "https://b", 1));
+        assert!(!Arc::ptr_eq(&system, &moved));
+        for _ in 0..2 {
+            targets.begin();
+        }
+        assert!(targets.before.is_empty() && targets.now.is_empty(), "what no snapshot has is forgotten");
+        assert!(!Arc::ptr_eq(&own, &get(&mut targets, &provider("mpt-1", None, "https://a", 1))));
+    }
+}

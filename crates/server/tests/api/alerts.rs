@@ -20,8 +20,10 @@ use crate::harness::TestApp;
 async fn webhook(status: Arc<AtomicU16>) -> (String, mpsc::UnboundedReceiver<(HeaderMap, Value)>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let app = Router::new().fallback(move |headers: HeaderMap, body: String| async move {
+        // Before the test learns of it and changes the status.
+        let status = StatusCode::from_u16(status.load(Ordering::SeqCst)).unwrap();
         sender.send((headers, serde_json::from_str(&body).unwrap())).unwrap();
-        StatusCode::from_u16(status.load(Ordering::SeqCst)).unwrap()
+        status
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/alerts", listener.local_addr().unwrap());

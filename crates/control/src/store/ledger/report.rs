@@ -68,7 +68,7 @@ impl Store {
         };
         let tokens = TOKENS;
         let sql = format!(
-            "SELECT 0 AS is_total, {key} AS key, {name} AS name,
+            "SELECT CAST(0 AS BIGINT) AS is_total, {key} AS key, {name} AS name,
                     CAST(SUM(CASE WHEN e.part = 0 THEN 1 ELSE 0 END) AS BIGINT) AS calls, {tokens},
                     CAST(SUM(e.micros) AS BIGINT) AS micros, CAST(SUM(e.unbilled_micros) AS BIGINT) AS unbilled
              FROM ledger_entry AS e {join}

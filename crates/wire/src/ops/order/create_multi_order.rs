@@ -44,21 +44,8 @@ const ORDER_ITEMS_FIELDS: &[ParamSpec] = &[
     ParamSpec::new("ResourceType", Kind::String).required().one_of(&["DurationPackage"]),
 ];
 
-const ORDER_ITEMS_COMPONENTS_FIELDS: &[ParamSpec] = &[
-    ParamSpec::new("Key", Kind::String).one_of(&[
-        "DurationType",
-        "RootDiskSize",
-        "OsType",
-        "RootDiskCategory",
-        "RootPerformanceLevel",
-        "DataPerformanceLevel",
-        "RegionId",
-        "DataDiskSize",
-        "InstanceType",
-        "DataDiskCategory",
-    ]),
-    ParamSpec::new("Value", Kind::String),
-];
+const ORDER_ITEMS_COMPONENTS_FIELDS: &[ParamSpec] =
+    &[ParamSpec::new("Key", Kind::String), ParamSpec::new("Value", Kind::String)];
 
 /// What CreateMultiOrder takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,9 +78,7 @@ pub struct OrderItems {
 /// One item of `Components`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OrderItemsComponents {
-    /// One of `DurationType`, `RootDiskSize`, `OsType`, `RootDiskCategory`, `RootPerformanceLevel`,
-    /// `DataPerformanceLevel`, `RegionId`, `DataDiskSize`, `InstanceType`, `DataDiskCategory`. Example:
-    /// `RegionId`.
+    /// Example: `RegionId`.
     pub key: Option<String>,
     /// Example: `cn-shanghai`.
     pub value: Option<String>,
