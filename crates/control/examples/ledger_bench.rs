@@ -15,9 +15,7 @@ use std::time::{Duration, Instant};
 
 use creel_control::access::Actor;
 use creel_control::account::Accounts;
-use creel_control::ledger::{
-    CallStart, Config, Credits, Grant, JournalPlace, Ledger, PackSource, UsageSource,
-};
+use creel_control::ledger::{CallStart, Credits, Grant, Ledger, PackSource, Place, UsageSource};
 use creel_testkit::{Database, TestStore};
 use creel_wire::id::{AccountId, RuntimeId};
 use creel_wire::money::Micros;
@@ -77,12 +75,8 @@ impl Bench {
         credits.grant(actor, grant).await.expect("a pack");
         let url: &str = t.url.strip_prefix("sqlite:").expect("SQLite");
         let directory = std::path::Path::new(url).with_file_name("ledger");
-        let config = Config {
-            journal: JournalPlace::Directory(directory),
-            owner_id: "bench".to_owned(),
-            takeover_wait: Duration::ZERO,
-        };
-        let ledger = Ledger::open(t.store.clone(), &t.tasks, config).await.expect("the ledger opens");
+        let place = Place::Directory(directory);
+        let ledger = Ledger::open(t.store.clone(), &t.tasks, place).await.expect("the ledger opens");
         let runtimes = (0..runtimes).map(|_| t.ids.runtime()).collect();
         Self { t, ledger, account_id, runtimes }
     }

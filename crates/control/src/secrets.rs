@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use creel_wire::secret::Secret;
+use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -66,6 +67,11 @@ impl Sealer {
         Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(key.as_slice()))
     }
 
+    /// A key that every process with this master key derives alike, for the use that `label` names.
+    pub fn mac_key(&self, label: &str) -> MacKey {
+        MacKey(self.key.clone()).derive(&[label.as_bytes()])
+    }
+
     /// Encrypts `clear` for the row named by `context`.
     pub fn seal(&self, context: &str, clear: &Secret) -> Result<String, SecretsError> {
         let data_key = Zeroizing::new(rand::random::<[u8; KEY_BYTES]>());
@@ -116,6 +122,43 @@ fn decrypt(key: &[u8; KEY_BYTES], context: &str, sealed: &[u8]) -> Result<Vec<u8
     cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| SecretsError::NotAuthentic)
 }
 
+/// Authenticates messages between processes that have the same master key. Wiped when dropped.
+#[derive(Clone)]
+pub struct MacKey(Zeroizing<[u8; KEY_BYTES]>);
+
+impl std::fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MacKey")
+    }
+}
+
+impl MacKey {
+    /// The HMAC-SHA256 of these parts, each with its length before it.
+    pub fn tag(&self, parts: &[&[u8]]) -> [u8; KEY_BYTES] {
+        hmac(self.0.as_slice(), parts).finalize().into_bytes().into()
+    }
+
+    /// Whether `tag` is that of these parts, or the first bytes of it, at least 16; in constant time.
+    pub fn verifies(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
+        tag.len() >= 16 && hmac(self.0.as_slice(), parts).verify_truncated_left(tag).is_ok()
+    }
+
+    /// Another key, for the use that these parts name.
+    pub fn derive(&self, parts: &[&[u8]]) -> Self {
+        Self(Zeroizing::new(self.tag(parts)))
+    }
+}
+
+fn hmac(key: &[u8], parts: &[&[u8]]) -> Hmac<Sha256> {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("any key length is valid");
+    for part in parts {
+        mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+        mac.update(part);
+    }
+    mac
+}
+
 /// SHA-256 as lower-case hex: how bearer tokens and virtual keys are stored.
 pub fn token_hash(token: &str) -> String {
     hex::encode(Sha256::digest(token.as_bytes()))
@@ -136,6 +179,16 @@ mod tests {
         assert!(!sealed.contains("sk-test"));
         assert_eq!(sealer.open("row:1", &sealed).unwrap().expose(), "sk-test");
         assert_eq!(sealer.open("row:2", &sealed), Err(SecretsError::NotAuthentic));
+    }
+
+    #[test]
+    fn a_tag_is_of_its_parts_and_its_key_alone() {
+        let sealer = sealer();
+        let (key, other) = (sealer.mac_key("a"), sealer.mac_key("b"));
+        let tag = key.tag(&[b"ab", b"c"]);
+        assert!(key.verifies(&[b"ab", b"c"], &tag) && key.verifies(&[b"ab", b"c"], &tag[..16]));
+        assert!(!key.verifies(&[b"a", b"bc"], &tag) && !key.verifies(&[b"ab", b"c"], &tag[..15]));
+        assert!(!other.verifies(&[b"ab", b"c"], &tag));
     }
 
     #[test]

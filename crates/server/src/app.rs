@@ -18,6 +18,7 @@ use creel_control::order::Orders;
 use creel_control::principal::Principals;
 use creel_control::resource_group::ResourceGroups;
 use creel_control::runtime::Runtimes;
+use creel_control::secrets::MacKey;
 use creel_control::store::Store;
 use creel_control::tag::Tags;
 use creel_control::tasks::Tasks;
@@ -65,6 +66,8 @@ pub(crate) struct Services {
     pub(crate) order_approval: OrderApproval,
     pub(crate) users: Users,
     pub(crate) entitlements: Entitlements,
+    /// What processes with the same master key know each other by.
+    pub(crate) cluster_key: MacKey,
     pub(crate) metrics: Metrics,
     /// Nonces of requests seen by this process.
     pub(crate) nonces: Nonces,

@@ -3,6 +3,7 @@
 
 mod app;
 pub mod cli;
+mod cluster;
 pub mod config;
 pub mod gateway;
 mod guest_link;

@@ -18,7 +18,7 @@ use creel_control::clock::Clock;
 use creel_control::driver::DriverError;
 use creel_control::entitlement::Entitlements;
 use creel_control::id_gen::IdGen;
-use creel_control::ledger::{Credits, LedgerError};
+use creel_control::ledger::{Credits, Ledger, LedgerError};
 use creel_control::message::Messages;
 use creel_control::model::{ModelError, Models, ProviderApi};
 use creel_control::office_site::OfficeSites;
@@ -84,6 +84,7 @@ pub struct Server {
     observer: Option<Arc<Observer>>,
     admin_url: String,
     agent_url: String,
+    ledger: Option<Ledger>,
     _locks: Locks,
 }
 
@@ -121,6 +122,7 @@ impl Server {
         let store = Store::open(&address, clock.clone(), &tasks).await?;
         store.set_audit_key(audit_key.tag_key());
         let ids = IdGen::new(clock.clone());
+        let cluster_key = sealer.mac_key(crate::cluster::KEY_LABEL);
         let accounts = Accounts::new(store.clone(), sealer.clone(), ids.clone());
         let root = first_start::ensure_root(&accounts, &ids, &config, &data_dir).await?;
         let channels = Channels::new(store.clone(), sealer.clone());
@@ -159,6 +161,7 @@ impl Server {
             accounts,
             operator_account_id: root.id,
             principals,
+            cluster_key,
             metrics: Metrics::new(),
             nonces: Nonces::default(),
             limits,
@@ -168,17 +171,22 @@ impl Server {
         if app.config.has_role(Role::Controller) {
             alerts::start(&app)?;
         }
-        let mut observer = None;
-        let links = agents::start(&app, &admin_url, &agent_url).await?;
+        // A new name at each start: links and calls of the process before it are not this one's.
+        let replica_id = creel_control::id_gen::random_text(16);
+        let links = agents::start(&app, &replica_id, &admin_url, &agent_url).await?;
+        let (mut observer, mut cluster, mut ledger) = (None, None, None);
         if app.config.has_role(Role::Gateway) {
-            let gateway = llm::start(&app).await?;
-            observer = Some(gateway.observer.clone());
-            let service = AgentService { app: app.clone(), gateway, guests: links.router() };
+            let started = llm::start(&app, &replica_id).await?;
+            observer = Some(started.gateway.observer.clone());
+            cluster = started.cluster;
+            ledger = Some(started.ledger);
+            let service = AgentService { app: app.clone(), gateway: started.gateway, guests: links.router() };
             http::serve(agent, service, &app.ids, &tasks, "agent-listener");
         }
-        http::serve(admin, AdminService(app.clone()), &app.ids, &tasks, "admin-listener");
+        let service = AdminService { app: app.clone(), cluster };
+        http::serve(admin, service, &app.ids, &tasks, "admin-listener");
         tracing::info!(admin = admin_url, agent = agent_url, "creel answers at {admin_url} and {agent_url}");
-        Ok(Self { app, observer, admin_url, agent_url, _locks: locks })
+        Ok(Self { app, observer, admin_url, agent_url, ledger, _locks: locks })
     }
 
     /// Where the API is, such as `http://127.0.0.1:8080`.
@@ -196,6 +204,11 @@ impl Server {
         &self.app.accounts
     }
 
+    /// The ledger of this server's gateway, for whoever embeds it; `None` without that role.
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.ledger.as_ref()
+    }
+
     /// The line that `creel serve` prints once it is ready.
     pub fn ready_line(&self) -> String {
         serde_json::json!({"event": "ready", "admin": self.admin_url, "agent": self.agent_url}).to_string()
@@ -206,7 +219,7 @@ impl Server {
     pub async fn shutdown(self) -> usize {
         let tasks = self.app.tasks.clone();
         // The store's writer ends when its last user goes: connections hold the others and end first.
-        drop(self.app);
+        drop((self.app, self.ledger));
         let left = tasks.shutdown(SHUTDOWN_DEADLINE).await;
         if let Some(spans) = self.observer.as_ref().and_then(|observer| observer.spans.as_ref()) {
             spans.shutdown().await;

@@ -9,9 +9,9 @@ use creel_wire::id::{AccountId, CallId, RuntimeId};
 use creel_wire::money::Micros;
 use tokio::sync::{mpsc, oneshot};
 
-use super::engine::Inner;
+use super::inner::Inner;
 use super::record::{Reserve, Settle};
-use super::{Entry, LedgerError, alerts, hour_of};
+use super::{Entry, Label, LedgerError, alerts, hour_of};
 use crate::store::{LEDGER_LEASE, Store, StoreError, Topic, Tx};
 
 /// Calls in one transaction at the most.
@@ -36,16 +36,27 @@ pub(crate) struct Settlement {
     pub(crate) segment: Option<u64>,
 }
 
+/// A call that was released: its records in the journal's table can go, up to this one.
+#[derive(Debug, Clone)]
+pub(crate) struct Released {
+    pub(crate) call_id: String,
+    pub(crate) last_seq: i64,
+}
+
 /// What the applier is asked to do.
 #[derive(Debug)]
 pub(crate) enum Command {
     Apply(Settlement),
-    /// The call was released: its records in the journal's table can go.
-    Forget(CallId),
+    Forget(Released),
     Load {
         account_id: AccountId,
         runtime_id: RuntimeId,
         done: oneshot::Sender<Result<(), StoreError>>,
+    },
+    /// Looks which entries a call has, once what was settled before is rows.
+    Amounts {
+        call_id: CallId,
+        done: oneshot::Sender<Result<Vec<(Label, i64)>, StoreError>>,
     },
     Flush(oneshot::Sender<()>),
 }
@@ -116,7 +127,7 @@ pub(crate) async fn write_batch(
     store: &Store,
     epoch: i64,
     batch: &Arc<Vec<Settlement>>,
-    forget: &Arc<Vec<String>>,
+    forget: &Arc<Vec<Released>>,
     verify: bool,
 ) -> Result<(), LedgerError> {
     let (batch, forget, now_ms) = (batch.clone(), forget.clone(), store.clock().now_ms());
@@ -131,7 +142,7 @@ async fn write_rows(
     tx: &mut Tx,
     epoch: i64,
     batch: &[Settlement],
-    forget: &[String],
+    forget: &[Released],
     verify: bool,
     now_ms: i64,
 ) -> Result<(), LedgerError> {
@@ -148,14 +159,39 @@ async fn write_rows(
     alerts::note(tx, &entries, now_ms).await?;
     if tx.is_postgres() {
         tx.delete_journal(&calls).await?;
-        tx.delete_journal(forget).await?;
+        for released in forget {
+            tx.delete_released(&released.call_id, released.last_seq).await?;
+        }
     }
     Ok(())
+}
+
+impl Inner {
+    /// These calls are rows now.
+    pub(crate) fn applied(&self, batch: &[Settlement]) {
+        let mut core = self.core();
+        let mut by_segment: BTreeMap<u64, u64> = BTreeMap::new();
+        for settlement in batch {
+            core.book.applied(&settlement.reserve, &settlement.settle);
+            if let Some(segment) = settlement.segment {
+                *by_segment.entry(segment).or_default() += 1;
+            }
+        }
+        for (segment, settlements) in by_segment {
+            core.journal_applied(segment, settlements);
+        }
+        if let Err(error) = core.rotate_if_long() {
+            tracing::error!(error = %error, "a new journal file cannot be begun; the old one goes on");
+        }
+        drop(core);
+        self.backlog_shrinks(batch.len());
+    }
 }
 
 /// What the applier remembers between commands.
 #[derive(Debug)]
 struct Applier {
+    store: Store,
     inner: Arc<Inner>,
     versions: HashMap<String, i64>,
     renewed_at_ms: i64,
@@ -163,14 +199,13 @@ struct Applier {
 }
 
 /// Runs until the process stops, and then drains the queue.
-pub(crate) async fn run(inner: Arc<Inner>, mut commands: mpsc::UnboundedReceiver<Command>) {
+pub(crate) async fn run(store: Store, inner: Arc<Inner>, mut commands: mpsc::UnboundedReceiver<Command>) {
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut changes = inner.store.topics().subscribe(Topic::Ledger);
+    let mut changes = store.topics().subscribe(Topic::Ledger);
     let cancelled = inner.cancelled.clone();
     let uses_table = inner.uses_table();
-    let mut applier =
-        Applier { renewed_at_ms: inner.store.clock().now_ms(), inner, versions: HashMap::new(), uses_table };
+    let mut applier = Applier { renewed_at_ms: 0, store, inner, versions: HashMap::new(), uses_table };
     loop {
         tokio::select! {
             biased;
@@ -205,7 +240,7 @@ impl Applier {
         while let Some(command) = next {
             match command {
                 Command::Apply(settlement) => batch.push(settlement),
-                Command::Forget(call_id) => forget.push(call_id.to_string()),
+                Command::Forget(released) => forget.push(released),
                 command => {
                     other = Some(command);
                     break;
@@ -222,6 +257,10 @@ impl Applier {
                 // A caller that went away has no use for the answer; the balances stay for the next.
                 let _ = done.send(loaded);
             }
+            Some(Command::Amounts { call_id, done }) => {
+                let amounts = self.store.list_call_amounts(&call_id).await;
+                let _ = done.send(amounts);
+            }
             Some(Command::Flush(done)) => {
                 self.look().await;
                 let _ = done.send(());
@@ -231,12 +270,12 @@ impl Applier {
     }
 
     /// Writes a batch, again and again until the database takes it.
-    async fn apply(&mut self, batch: Vec<Settlement>, forget: Vec<String>) {
+    async fn apply(&mut self, batch: Vec<Settlement>, forget: Vec<Released>) {
         let (batch, forget) = (Arc::new(batch), Arc::new(forget));
         let mut pause = RETRY_FIRST;
         let mut verify = false;
         loop {
-            match write_batch(&self.inner.store, self.inner.epoch, &batch, &forget, verify).await {
+            match write_batch(&self.store, self.inner.epoch, &batch, &forget, verify).await {
                 Ok(()) => break,
                 Err(LedgerError::Fenced) => {
                     self.inner.set_fenced();
@@ -254,27 +293,12 @@ impl Applier {
                 }
             }
         }
-        let mut core = self.inner.core();
-        let mut by_segment: BTreeMap<u64, u64> = BTreeMap::new();
-        for settlement in batch.iter() {
-            core.book.applied(&settlement.reserve, &settlement.settle);
-            if let Some(segment) = settlement.segment {
-                *by_segment.entry(segment).or_default() += 1;
-            }
-        }
-        for (segment, settlements) in by_segment {
-            core.journal_applied(segment, settlements);
-        }
-        if let Err(error) = core.rotate_if_long() {
-            tracing::error!(error = %error, "a new journal file cannot be begun; the old one goes on");
-        }
-        drop(core);
-        self.inner.backlog_shrinks(batch.len());
+        self.inner.applied(&batch);
     }
 
     /// Reads the balances of an account and one of its runtimes, and makes the month's pack if it is due.
     async fn load(&mut self, account_id: &AccountId, runtime_id: &RuntimeId) -> Result<(), StoreError> {
-        let store = &self.inner.store;
+        let store = &self.store;
         let now_ms = store.clock().now_ms();
         if self.inner.core().book.is_loaded(account_id, runtime_id, now_ms) {
             return Ok(());
@@ -288,7 +312,7 @@ impl Applier {
 
     /// Looks for accounts that somebody changed since.
     async fn look(&mut self) {
-        let versions = match self.inner.store.ledger_versions().await {
+        let versions = match self.store.ledger_versions().await {
             Ok(versions) => versions,
             Err(error) => {
                 tracing::warn!(error = %error, "changes of credits cannot be looked for; trying again");
@@ -303,14 +327,24 @@ impl Applier {
         }
     }
 
-    /// Settles what is overdue and keeps the lease.
+    /// Settles what is overdue or whose gateway is gone, and keeps the lease.
     async fn maintain(&mut self) {
-        let now_ms = self.inner.store.clock().now_ms();
+        let now_ms = self.inner.clock.now_ms();
         self.inner.sweep(now_ms);
-        if !self.uses_table || self.inner.is_fenced() || now_ms - self.renewed_at_ms < RENEW_MS {
+        if !self.uses_table || self.inner.is_fenced() {
             return;
         }
-        match self.inner.store.renew_lease(LEDGER_LEASE, self.inner.epoch, now_ms + LEASE_MS).await {
+        match self.store.live_replicas(now_ms).await {
+            Ok(live) => self.inner.sweep_orphans(&live, now_ms),
+            Err(error) => {
+                tracing::warn!(error = %error, "gateways that live cannot be looked for; trying again");
+            }
+        }
+        // A clock that was set back must not keep the lease from being renewed.
+        if (0..RENEW_MS).contains(&(now_ms - self.renewed_at_ms)) {
+            return;
+        }
+        match self.store.renew_lease(LEDGER_LEASE, self.inner.epoch, now_ms + LEASE_MS).await {
             Ok(true) => self.renewed_at_ms = now_ms,
             Ok(false) => self.inner.set_fenced(),
             Err(error) => {
@@ -321,7 +355,7 @@ impl Applier {
 
     /// Lets the next process begin at once.
     async fn end(&mut self) {
-        if let Err(error) = self.inner.store.renew_lease(LEDGER_LEASE, self.inner.epoch, 0).await {
+        if let Err(error) = self.store.renew_lease(LEDGER_LEASE, self.inner.epoch, 0).await {
             tracing::warn!(error = %error, ledger.owner = %self.inner.owner_id, "the ledger's lease stays until it ends");
         }
     }

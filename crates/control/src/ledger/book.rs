@@ -3,6 +3,8 @@
 //!
 //! Free is total − used − pending − held, and nothing here lets it fall below zero.
 
+mod open;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -187,10 +189,11 @@ impl Book {
         }
     }
 
-    /// Admits a call and holds what its bound costs, or what remains where that is less.
+    /// Admits a call of the gateway `holder` and holds what its bound costs, or what remains where that is less.
     pub(crate) fn reserve(
         &mut self,
         start: CallStart,
+        holder: &str,
         now_ms: i64,
         deadline_ms: i64,
     ) -> Result<Arc<Reserve>, Denial> {
@@ -220,14 +223,9 @@ impl Book {
         self.traffic
             .check(&start.limits, now_ms)
             .map_err(|excess| Denial::Refuse(Refusal::Limited(excess)))?;
-        self.traffic.begin(&start.limits, now_ms);
-        for (id, micros) in &packs {
-            if let Some(pack) = self.packs.get_mut(id) {
-                pack.flight.held += micros;
-            }
-        }
         let reserve = Arc::new(Reserve {
             start,
+            holder: holder.to_owned(),
             month: month_of(now_ms),
             group,
             uses_packs,
@@ -237,9 +235,19 @@ impl Book {
             at_ms: now_ms,
             deadline_ms,
         });
-        self.change_flights(&reserve, |flight| flight.held = flight.held.saturating_add(held));
-        self.open.insert(reserve.start.call_id.clone(), reserve.clone());
+        self.hold(reserve.clone(), now_ms);
         Ok(reserve)
+    }
+
+    fn hold(&mut self, reserve: Arc<Reserve>, now_ms: i64) {
+        self.traffic.begin(&reserve.start.limits, now_ms);
+        for (id, micros) in &reserve.packs {
+            if let Some(pack) = self.packs.get_mut(id) {
+                pack.flight.held += micros;
+            }
+        }
+        self.change_flights(&reserve, |flight| flight.held = flight.held.saturating_add(reserve.held));
+        self.open.insert(reserve.start.call_id.clone(), reserve);
     }
 
     /// What the quotas leave, or the refusal where one leaves nothing. A call without a price costs nothing, so only
@@ -331,7 +339,7 @@ impl Book {
     /// Ends a call of which nothing is known: all that was held counts as spent.
     pub(crate) fn settle_unknown(&mut self, call_id: &CallId, now_ms: i64) -> Option<(Arc<Reserve>, Settle)> {
         let reserve = self.close(call_id)?;
-        let settle = unknown(&reserve, now_ms);
+        let settle = self.unknown(&reserve, now_ms);
         self.add_pending(&reserve, &settle.parts);
         self.drop_done(&reserve);
         Some((reserve, settle))
@@ -437,28 +445,4 @@ impl Book {
             group.limit.applied(hour, sum);
         }
     }
-
-    /// Calls under way: those that a new journal file must still know.
-    pub(crate) fn open(&self) -> impl Iterator<Item = &Arc<Reserve>> {
-        self.open.values()
-    }
-
-    /// Calls whose deadline has passed.
-    pub(crate) fn overdue(&self, now_ms: i64) -> Vec<CallId> {
-        let late = self.open.values().filter(|reserve| reserve.deadline_ms <= now_ms);
-        late.map(|reserve| reserve.start.call_id.clone()).collect()
-    }
-}
-
-/// The entries of a call of which only the reservation is known.
-pub(crate) fn unknown(reserve: &Reserve, now_ms: i64) -> Settle {
-    let label = Label::Unsettled;
-    let held =
-        |(id, micros): &(CreditPackId, i64)| Part { pack: Some(id.clone()), ..Part::of(*micros, label) };
-    let mut parts: Vec<Part> = reserve.packs.iter().map(held).collect();
-    let rest = reserve.held - reserve.packs.iter().map(|(_, micros)| micros).sum::<i64>();
-    if parts.is_empty() || rest > 0 {
-        parts.push(Part { postpaid: reserve.postpaid && rest > 0, ..Part::of(rest, label) });
-    }
-    Settle { call_id: reserve.start.call_id.clone(), usage: reserve.start.bound, parts, at_ms: now_ms }
 }

@@ -2,8 +2,8 @@
 //! the applier.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use creel_wire::id::CallId;
@@ -12,13 +12,16 @@ use creel_wire::price::Usage;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::apply::{self, Command, Settlement};
+use super::apply::{self, Command};
 use super::book::{Book, Denial};
+use super::inner::{Ack, Core, Inner, Journal, sync_files};
 use super::journal::FileJournal;
-use super::record::{Record, Reserve, Settle};
+use super::record::Record;
+use super::serve::Gateways;
 use super::table::{self, Append};
-use super::{CallStart, LedgerError, Refusal, UsageSource, recover};
-use crate::store::Store;
+use super::{CallStart, Label, LedgerError, Refusal, UsageSource, recover};
+use crate::clock::Clock;
+use crate::store::{Lease, Store};
 use crate::tasks::Tasks;
 
 /// How long a call may take before its reservation is settled as unknown: an hour for the longest stream, and a
@@ -30,182 +33,125 @@ const BACKLOG_MAX: usize = 100_000;
 const ROOM_WAIT: Duration = Duration::from_secs(5);
 /// How often balances are read for one call before giving up: they may be outdated again by the time they are used.
 const LOADS_MAX: usize = 3;
-/// How long after a write the journal's file is synchronised: one fdatasync for all calls of that time.
-const SYNC_EVERY: Duration = Duration::from_millis(5);
 
-/// Where the journal is kept.
+/// Decides for all gateways, as long as its epoch holds. Cheap to clone.
 #[derive(Debug, Clone)]
-pub enum JournalPlace {
-    /// Local files, for SQLite. The directory is made if need be.
-    Directory(PathBuf),
-    /// The table `ledger_journal`, for PostgreSQL.
-    Table,
-}
-
-/// How a process runs the ledger.
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub journal: JournalPlace,
-    /// Names this process in the lease.
-    pub owner_id: String,
-    /// How long to wait for the lease of a process that has died; only a table needs it, files know at once.
-    pub takeover_wait: Duration,
-}
-
-/// The ledger of this process. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct Ledger {
+pub(crate) struct Engine {
     inner: Arc<Inner>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Inner {
-    pub(crate) store: Store,
-    pub(crate) epoch: i64,
-    pub(crate) owner_id: String,
-    pub(crate) cancelled: CancellationToken,
-    core: Mutex<Core>,
-    commands: mpsc::UnboundedSender<Command>,
-    backlog: AtomicUsize,
-    room: Notify,
-    dirty: Notify,
-    fenced: AtomicBool,
-}
-
-/// What the lock guards: a decision and its record are one step, so the journal's order is the book's.
-#[derive(Debug)]
-pub(crate) struct Core {
-    pub(crate) book: Book,
-    journal: Journal,
-}
-
-#[derive(Debug)]
-enum Journal {
-    File(FileJournal),
-    Table(mpsc::UnboundedSender<Append>),
-}
-
-/// What an answer waits for.
-#[derive(Debug)]
-enum Ack {
-    Written,
-    Wait(oneshot::Receiver<Result<(), LedgerError>>),
-}
-
-impl Ack {
-    async fn wait(self) -> Result<(), LedgerError> {
-        match self {
-            Ack::Written => Ok(()),
-            Ack::Wait(done) => {
-                done.await.unwrap_or(Err(LedgerError::Store(crate::store::StoreError::Closed)))
-            }
-        }
-    }
-}
-
-/// Credits held for a call. Ends in [`Ledger::settle`] or [`Ledger::release`]. One that is dropped without either is a
-/// defect or a panic: what it holds stays held, and at its deadline counts as spent, labelled `unsettled`.
-#[derive(Debug)]
-pub struct Reservation {
-    call_id: CallId,
-    held: Micros,
-    ended: bool,
-}
-
-impl Reservation {
-    /// The call it is for.
-    pub fn call_id(&self) -> &CallId {
-        &self.call_id
-    }
-
-    /// What it holds: the cost of the bound, or what remained where that was less.
-    pub fn held(&self) -> Micros {
-        self.held
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if !self.ended {
-            tracing::error!(call.id = %self.call_id, "call {} was neither settled nor released", self.call_id);
-        }
-    }
 }
 
 /// Releases a reservation whose caller went away before it got it.
 struct Unadmitted<'a> {
-    ledger: &'a Ledger,
+    engine: &'a Engine,
     call_id: Option<CallId>,
 }
 
 impl Drop for Unadmitted<'_> {
     fn drop(&mut self) {
         if let Some(call_id) = self.call_id.take() {
-            self.ledger.give_back(&call_id);
+            self.engine.give_back(&call_id);
         }
     }
 }
 
-impl Ledger {
-    /// Takes over the ledger: applies what an earlier process left in the journal, then starts the background tasks.
-    ///
-    /// `tasks` should be shut down after whatever makes calls: the applier drains what is settled until then.
-    /// Fails if another process owns the ledger, or if a journal file is damaged.
-    pub async fn open(store: Store, tasks: &Tasks, config: Config) -> Result<Self, LedgerError> {
-        let (file, found) = match &config.journal {
-            JournalPlace::Directory(directory) => {
-                let directory = directory.clone();
-                let opened = tokio::task::spawn_blocking(move || FileJournal::open(&directory)).await;
-                let (journal, found) = opened.map_err(|_| crate::store::StoreError::Panicked)??;
-                (Some(journal), found)
-            }
-            JournalPlace::Table => (None, Default::default()),
-        };
-        let epoch = recover::take_lease(&store, &config, file.is_some()).await?;
-        let next_seq = recover::replay(&store, epoch, file.is_some(), found).await?;
+impl Engine {
+    fn new(
+        clock: Arc<dyn Clock>,
+        epoch: i64,
+        owner_id: &str,
+        cancelled: CancellationToken,
+        core: Core,
+    ) -> (Self, mpsc::UnboundedReceiver<Command>) {
         let (commands, commands_rx) = mpsc::unbounded_channel();
-        let (journal, appends) = match file {
-            Some(file) => (Journal::File(file), None),
-            None => {
-                let (sender, receiver) = mpsc::unbounded_channel();
-                (Journal::Table(sender), Some(receiver))
-            }
-        };
-        let inner = Arc::new(Inner {
-            store,
+        let inner = Inner {
+            clock,
             epoch,
-            owner_id: config.owner_id,
-            cancelled: tasks.cancelled(),
-            core: Mutex::new(Core { book: Book::default(), journal }),
+            owner_id: owner_id.to_owned(),
+            cancelled,
+            core: Mutex::new(core),
             commands,
             backlog: AtomicUsize::new(0),
             room: Notify::new(),
             dirty: Notify::new(),
-            fenced: AtomicBool::new(false),
-        });
-        match appends {
-            Some(appends) => tasks.spawn("ledger-journal", table::run(inner.clone(), appends, next_seq)),
-            None => tasks.spawn("ledger-sync", sync_files(inner.clone())),
-        }
-        tasks.spawn("ledger-apply", apply::run(inner.clone(), commands_rx));
-        Ok(Self { inner })
+            fenced: CancellationToken::new(),
+            gateways: Gateways::default(),
+        };
+        (Self { inner: Arc::new(inner) }, commands_rx)
     }
 
-    /// Admits a call and holds the cost of its bound, or what remains where that is less; refuses where nothing does.
-    /// Answers once the reservation is in the journal.
-    pub async fn reserve(&self, start: CallStart) -> Result<Reservation, Refusal> {
+    /// Takes over the ledger by the files of a directory, and applies what an earlier process left in them.
+    ///
+    /// `tasks` should be shut down after whatever makes calls: the applier drains what is settled until then.
+    pub(crate) async fn open_files(
+        store: Store,
+        tasks: &Tasks,
+        directory: PathBuf,
+        owner_id: &str,
+    ) -> Result<Self, LedgerError> {
+        let opened = tokio::task::spawn_blocking(move || FileJournal::open(&directory)).await;
+        let (file, mut found) = opened.map_err(|_| crate::store::StoreError::Panicked)??;
+        let epoch = match recover::take_lease(&store, owner_id, "", true).await? {
+            Lease::Taken { epoch } => epoch,
+            Lease::Held { until_ms } => return Err(LedgerError::Owned { until_ms }),
+        };
+        recover::replay_files(&store, epoch, std::mem::take(&mut found.records)).await?;
+        found.remove()?;
+        let core = Core { book: Book::default(), journal: Journal::File(file) };
+        let (this, commands) = Self::new(store.clock().clone(), epoch, owner_id, tasks.cancelled(), core);
+        tasks.spawn("ledger-sync", sync_files(this.inner.clone()));
+        tasks.spawn("ledger-apply", apply::run(store, this.inner.clone(), commands));
+        Ok(this)
+    }
+
+    /// Takes over what the journal's table holds under a lease that was just taken. Ends when `stop` is cancelled.
+    pub(crate) async fn open_table(
+        store: Store,
+        tasks: &Tasks,
+        epoch: i64,
+        owner_id: &str,
+        stop: CancellationToken,
+    ) -> Result<Self, LedgerError> {
+        let (book, next_seq) = recover::replay_table(&store, epoch, owner_id).await?;
+        let (this, appends, commands) = Self::over_table(store.clock().clone(), epoch, owner_id, stop, book);
+        let journal = table::run(store.clone(), this.inner.clone(), appends, next_seq);
+        tasks.spawn("ledger-journal", journal);
+        tasks.spawn("ledger-apply", apply::run(store, this.inner.clone(), commands));
+        Ok(this)
+    }
+
+    /// Decides by these balances; what it decides is for others to write.
+    pub(crate) fn over_table(
+        clock: Arc<dyn Clock>,
+        epoch: i64,
+        owner_id: &str,
+        stop: CancellationToken,
+        book: Book,
+    ) -> (Self, mpsc::UnboundedReceiver<Append>, mpsc::UnboundedReceiver<Command>) {
+        let (appends, appends_rx) = mpsc::unbounded_channel();
+        let core = Core { book, journal: Journal::Table(appends) };
+        let (this, commands) = Self::new(clock, epoch, owner_id, stop, core);
+        (this, appends_rx, commands)
+    }
+
+    /// Admits a call of the gateway `holder` and holds the cost of its bound, or what remains where that is less;
+    /// refuses where nothing does. Gives what is held, once the reservation is in the journal.
+    ///
+    /// The same call asked for again by the same gateway gets the same answer.
+    pub(crate) async fn reserve(&self, holder: &str, start: CallStart) -> Result<Micros, Refusal> {
         self.wait_for_room().await?;
         for _ in 0..LOADS_MAX {
-            match self.try_reserve(start.clone()) {
+            match self.try_reserve(holder, start.clone()) {
                 Ok((held, ack)) => {
                     let call_id = start.call_id;
-                    let mut unadmitted = Unadmitted { ledger: self, call_id: Some(call_id.clone()) };
+                    let mut unadmitted = Unadmitted { engine: self, call_id: Some(call_id.clone()) };
                     if let Err(error) = ack.wait().await {
                         tracing::error!(call.id = %call_id, error = %error, "the reservation of {call_id} is not recorded");
                         return Err(Refusal::Unavailable);
                     }
                     unadmitted.call_id = None;
-                    return Ok(Reservation { call_id, held: Micros(held), ended: false });
+                    // Where this was a repetition, what it repeated may have come to nothing meanwhile.
+                    let stands = self.inner.core().book.find_open(&call_id).is_some();
+                    return if stands { Ok(Micros(held)) } else { Err(Refusal::Unavailable) };
                 }
                 Err(Denial::Refuse(refusal)) => return Err(refusal),
                 Err(Denial::Load) => self.load(&start).await?,
@@ -214,13 +160,17 @@ impl Ledger {
         Err(Refusal::Unavailable)
     }
 
-    fn try_reserve(&self, start: CallStart) -> Result<(i64, Ack), Denial> {
-        if self.inner.fenced.load(Ordering::Relaxed) {
+    fn try_reserve(&self, holder: &str, start: CallStart) -> Result<(i64, Ack), Denial> {
+        if self.inner.is_fenced() {
             return Err(Denial::Refuse(Refusal::Unavailable));
         }
-        let now_ms = self.inner.store.clock().now_ms();
+        let now_ms = self.inner.clock.now_ms();
         let mut core = self.inner.core();
-        let reserve = core.book.reserve(start, now_ms, now_ms.saturating_add(DEADLINE_MS))?;
+        if let Some(open) = core.book.find_open(&start.call_id) {
+            let (held, mine) = (open.held, open.holder == holder);
+            return if mine { Ok((held, core.barrier())) } else { Err(Denial::Refuse(Refusal::Unavailable)) };
+        }
+        let reserve = core.book.reserve(start, holder, now_ms, now_ms.saturating_add(DEADLINE_MS))?;
         match core.append_reserve(&reserve) {
             Ok(ack) => {
                 drop(core);
@@ -237,10 +187,10 @@ impl Ledger {
     }
 
     /// What a call like this may still cost: the smaller of quota and packs; `None` where nothing limits it.
-    /// A hint for choosing an output limit: [`Ledger::reserve`] decides. The call's id and bound do not matter.
-    pub async fn remaining(&self, start: &CallStart) -> Result<Option<Micros>, Refusal> {
+    /// A hint for choosing an output limit: [`Engine::reserve`] decides. The call's id and bound do not matter.
+    pub(crate) async fn remaining(&self, start: &CallStart) -> Result<Option<Micros>, Refusal> {
         for _ in 0..LOADS_MAX {
-            let now_ms = self.inner.store.clock().now_ms();
+            let now_ms = self.inner.clock.now_ms();
             let remaining = self.inner.core().book.remaining(start, now_ms);
             match remaining {
                 Ok(remaining) => return Ok(remaining.map(Micros)),
@@ -251,57 +201,101 @@ impl Ledger {
         Err(Refusal::Unavailable)
     }
 
-    /// Books what a call used, once, and gives what was deducted: its cost, or as much of it as there was.
+    /// Books what a call used, once, and gives what was deducted: its cost, or as much of it as there was. A call
+    /// that was settled before gives what was deducted then.
     ///
     /// Answers after write() of the journal record (with a table: after its commit). If that fails the call is still
     /// settled in memory and goes to its rows; only a crash before that would leave it `unsettled`.
-    pub async fn settle(
+    pub(crate) async fn settle(
         &self,
-        mut reservation: Reservation,
+        call_id: &CallId,
         usage: Usage,
         source: UsageSource,
     ) -> Result<Micros, LedgerError> {
-        reservation.ended = true;
-        if self.inner.fenced.load(Ordering::Relaxed) {
+        if self.inner.is_fenced() {
             return Err(LedgerError::Fenced);
         }
-        let (billed, ack) = {
-            let now_ms = self.inner.store.clock().now_ms();
+        let settled = {
+            let now_ms = self.inner.clock.now_ms();
             let mut core = self.inner.core();
-            let settled = core.book.settle(&reservation.call_id, usage, source, now_ms);
-            let (reserve, settle) = settled.ok_or(LedgerError::AlreadySettled)?;
-            let billed = settle.parts.iter().fold(0i64, |sum, part| sum.saturating_add(part.micros));
-            (Micros(billed), self.inner.record_settle(&mut core, reserve, settle))
+            core.book.settle(call_id, usage, source, now_ms).map(|(reserve, settle)| {
+                let billed = settle.parts.iter().fold(0i64, |sum, part| sum.saturating_add(part.micros));
+                (Micros(billed), self.inner.record_settle(&mut core, reserve, settle))
+            })
         };
+        let Some((billed, ack)) = settled else { return self.settled_before(call_id).await };
         self.inner.dirty.notify_one();
         ack?.wait().await?;
         Ok(billed)
     }
 
-    /// Gives back what is held for a call that used nothing. No entry is written: no credit moved.
-    pub async fn release(&self, mut reservation: Reservation) {
-        reservation.ended = true;
-        self.give_back(&reservation.call_id);
+    /// What a call that is not under way has cost.
+    async fn settled_before(&self, call_id: &CallId) -> Result<Micros, LedgerError> {
+        let entries = self.entries_before(call_id).await?;
+        let known = entries.iter().any(|(label, _)| !matches!(label, Label::Unsettled | Label::Released));
+        let billed = entries.iter().fold(0i64, |sum, (_, micros)| sum.saturating_add(*micros));
+        if known { Ok(Micros(billed)) } else { Err(LedgerError::AlreadySettled) }
     }
 
-    fn give_back(&self, call_id: &CallId) {
+    /// The entries of a call, once all that was settled before is rows.
+    async fn entries_before(&self, call_id: &CallId) -> Result<Vec<(Label, i64)>, LedgerError> {
+        let written = self.inner.core().barrier();
+        written.wait().await?;
+        let (done, found) = oneshot::channel();
+        self.inner.command(Command::Amounts { call_id: call_id.clone(), done });
+        let amounts = found.await.unwrap_or(Err(crate::store::StoreError::Closed))?;
+        if self.inner.is_fenced() { Err(LedgerError::Fenced) } else { Ok(amounts) }
+    }
+
+    /// Gives back what is held for a call that used nothing; returns once that is in the journal. No entry is written:
+    /// no credit moved. [`LedgerError::AlreadySettled`] if the call has entries.
+    pub(crate) async fn release(&self, call_id: &CallId) -> Result<(), LedgerError> {
+        match self.give_back(call_id) {
+            Some(ack) => ack.wait().await,
+            // An earlier attempt may have failed half-way: what it left in the journal must be gone.
+            None if self.entries_before(call_id).await?.is_empty() => Ok(()),
+            None => Err(LedgerError::AlreadySettled),
+        }
+    }
+
+    fn give_back(&self, call_id: &CallId) -> Option<Ack> {
         let mut core = self.inner.core();
-        if core.book.release(call_id).is_none() {
-            return;
-        }
-        match &mut core.journal {
+        core.book.release(call_id)?;
+        let record = Record::Release(call_id.clone());
+        if let Journal::File(file) = &mut core.journal {
             // If this cannot be written, nothing else can: after a crash the call would be `unsettled`.
-            Journal::File(file) => {
-                if let Err(error) = file.append(&Record::Release(call_id.clone())) {
-                    tracing::error!(call.id = %call_id, error = %error, "the release of {call_id} is not in the journal");
-                }
+            if let Err(error) = file.append(&record) {
+                tracing::error!(call.id = %call_id, error = %error, "the release of {call_id} is not in the journal");
             }
-            Journal::Table(_) => self.inner.command(Command::Forget(call_id.clone())),
+            return Some(Ack::Written);
         }
+        Some(core.append(Some(record), None))
+    }
+
+    /// Told when another process has taken the ledger over.
+    pub(crate) fn fenced(&self) -> CancellationToken {
+        self.inner.fenced.clone()
+    }
+
+    /// Told when this engine ends in order.
+    pub(crate) fn stopped(&self) -> CancellationToken {
+        self.inner.cancelled.clone()
+    }
+
+    pub(crate) fn gateways(&self) -> &Gateways {
+        &self.inner.gateways
+    }
+
+    /// Whether a call that is asked for again has ended meanwhile and left entries.
+    pub(crate) async fn has_ended(&self, call_id: &CallId) -> Result<bool, LedgerError> {
+        if self.inner.core().book.find_open(call_id).is_some() {
+            return Ok(false);
+        }
+        Ok(!self.entries_before(call_id).await?.is_empty())
     }
 
     /// Waits until all calls that were settled before are rows, and what other processes changed is known.
-    pub async fn flush(&self) {
+    pub(crate) async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
         self.inner.command(Command::Flush(done));
         // Without an answer the applier has ended, and with it all that it will ever apply.
@@ -336,137 +330,5 @@ impl Ledger {
             }
         };
         tokio::time::timeout(ROOM_WAIT, room).await.map_err(|_| Refusal::Unavailable)
-    }
-}
-
-impl Core {
-    fn append_reserve(&mut self, reserve: &Arc<Reserve>) -> Result<Ack, LedgerError> {
-        let record = Record::Reserve(reserve.clone());
-        match &mut self.journal {
-            Journal::File(file) => file.append(&record).map(|_| Ack::Written),
-            Journal::Table(appends) => {
-                let (done, wait) = oneshot::channel();
-                // A closed queue drops `done`, which the wait reports.
-                let _ = appends.send(Append { record, settlement: None, done });
-                Ok(Ack::Wait(wait))
-            }
-        }
-    }
-
-    /// Settlements of `segment` have become rows.
-    pub(crate) fn journal_applied(&mut self, segment: u64, settlements: u64) {
-        if let Journal::File(file) = &mut self.journal {
-            file.applied(segment, settlements);
-        }
-    }
-
-    /// Keeps the journal short.
-    pub(crate) fn rotate_if_long(&mut self) -> Result<(), LedgerError> {
-        match &mut self.journal {
-            Journal::File(file) => file.rotate_if_long(self.book.open()),
-            Journal::Table(_) => Ok(()),
-        }
-    }
-}
-
-impl Inner {
-    pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
-        // A panic under this lock would be a defect in arithmetic that never touches I/O; the balances still stand.
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn command(&self, command: Command) {
-        if matches!(command, Command::Apply(_)) {
-            self.backlog.fetch_add(1, Ordering::Relaxed);
-        }
-        // The applier ends only with the process; what it did not do is in the journal.
-        let _ = self.commands.send(command);
-    }
-
-    pub(crate) fn backlog_shrinks(&self, by: usize) {
-        self.backlog.fetch_sub(by, Ordering::Relaxed);
-        self.room.notify_waiters();
-    }
-
-    /// Journals a settlement and sends it to the applier.
-    fn record_settle(
-        &self,
-        core: &mut Core,
-        reserve: Arc<Reserve>,
-        settle: Settle,
-    ) -> Result<Ack, LedgerError> {
-        let settle = Arc::new(settle);
-        let record = Record::Settle(settle.clone());
-        match &mut core.journal {
-            Journal::File(file) => {
-                let segment = file.append(&record);
-                let in_segment = segment.as_ref().ok().copied();
-                self.command(Command::Apply(Settlement { reserve, settle, segment: in_segment }));
-                segment.map(|_| Ack::Written)
-            }
-            Journal::Table(appends) => {
-                let settlement = Some(Settlement { reserve, settle, segment: None });
-                let (done, wait) = oneshot::channel();
-                let _ = appends.send(Append { record, settlement, done });
-                Ok(Ack::Wait(wait))
-            }
-        }
-    }
-
-    /// Settles calls whose deadline has passed as unknown.
-    pub(crate) fn sweep(&self, now_ms: i64) {
-        let mut core = self.core();
-        for call_id in core.book.overdue(now_ms) {
-            let Some((reserve, settle)) = core.book.settle_unknown(&call_id, now_ms) else { continue };
-            tracing::error!(call.id = %call_id, "call {call_id} did not end by its deadline and is unsettled");
-            if let Err(error) = self.record_settle(&mut core, reserve, settle) {
-                tracing::error!(call.id = %call_id, error = %error, "the settlement of {call_id} is not in the journal");
-            }
-        }
-    }
-
-    pub(crate) fn uses_table(&self) -> bool {
-        matches!(self.core().journal, Journal::Table(_))
-    }
-
-    pub(crate) fn set_fenced(&self) {
-        if !self.fenced.swap(true, Ordering::Relaxed) {
-            tracing::error!(
-                "another process took over the ledger; this one refuses calls until it is started again"
-            );
-        }
-    }
-
-    pub(crate) fn is_fenced(&self) -> bool {
-        self.fenced.load(Ordering::Relaxed)
-    }
-}
-
-/// Synchronises the journal's file a few milliseconds after it was written, as long as the process lives.
-async fn sync_files(inner: Arc<Inner>) {
-    loop {
-        let cancelled = tokio::select! {
-            () = inner.dirty.notified() => false,
-            () = inner.cancelled.cancelled() => true,
-        };
-        if !cancelled {
-            tokio::time::sleep(SYNC_EVERY).await;
-        }
-        let file = match &inner.core().journal {
-            Journal::File(file) => file.active(),
-            Journal::Table(_) => return,
-        };
-        let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
-        if !matches!(synced, Ok(Ok(()))) {
-            tracing::error!(
-                "the ledger's journal cannot be synchronised; calls are refused until the next start"
-            );
-            if let Journal::File(file) = &mut inner.core().journal {
-                file.set_broken();
-            }
-        }
-        if cancelled {
-            return;
-        }
     }
 }

@@ -1,10 +1,11 @@
 //! The ledger: who may spend, what a call costs, and an entry for every credit that moves.
 //!
-//! A call is reserved before it begins and settled, once, after it ended. [`Ledger`] decides both from balances in
+//! A call is reserved before it begins and settled, once, after it ended. The [`engine`] decides both from balances in
 //! memory, writes each decision to a journal before it answers, and moves settled calls into rows in batches of a few
-//! milliseconds. What the journal holds after a crash is applied at the next start: every settled call gives its
+//! milliseconds. What the journal holds after a crash is applied by the next owner: every settled call gives its
 //! entries exactly once, and a call that was cut off counts as spent, labelled `unsettled`. One process at a time
-//! owns the ledger. Why so, what an answer waits for and what a crash costs: `docs/adr/0005-ledger.md`.
+//! owns the ledger; where several share a PostgreSQL the others are [`member`]s that ask it, and take its place when it
+//! is gone. Why so, what an answer waits for and what a crash costs: `docs/adr/0005-ledger.md`.
 //!
 //! Invariants: no balance is ever below zero; entries are never changed; every sum is written in the transaction of
 //! the entries that it sums. [`Credits`] changes packs, quotas and prices and reads them for the API; the engine sees
@@ -19,14 +20,20 @@ mod check;
 mod credits;
 mod deductions;
 mod engine;
+mod handle;
+mod inner;
 mod journal;
+mod member;
+mod outbox;
 mod pack;
 mod period;
 mod prices;
 mod quota;
 mod record;
 mod recover;
+mod remote;
 mod report;
+mod serve;
 mod table;
 mod usage;
 mod used_up;
@@ -49,12 +56,14 @@ pub use check::{Checked, Difference};
 pub(crate) use credits::WARN_PERCENT_DEFAULT;
 pub use credits::{Credits, Grant, grant_monthly};
 pub use deductions::{DeductionFilter, DeductionPage, Deductions, HourDeduction, Statistic};
-pub use engine::{Config, JournalPlace, Ledger, Reservation};
+pub use handle::{Ledger, Place, Reservation};
+pub use member::Cluster;
 pub(crate) use pack::PackLoad;
 pub use period::{PeriodUnit, hour_of, hour_start_ms, month_of, span_of};
 pub use prices::{MultiplierRange, Preview, Price, PriceList, SystemPrice};
 pub(crate) use quota::LimitLoad;
 pub use quota::{Cycle, Quota, QuotaChange, QuotaKind};
+pub use remote::{Answer, Answered, Ask, Asked, Dial, DialError, Line};
 pub use report::{ModelUsage, Report, ReportBy, ReportRow};
 pub(crate) use table::JournalRow;
 pub use usage::{Agent, AgentKind, EntriesPage, EntriesQuery, Subject, UsageInfo};
@@ -91,7 +100,7 @@ fn no_limits(limits: &Arc<[CallLimit]>) -> bool {
 }
 
 /// Why a call may not begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     #[error("the agent has spent its credit quota")]
     QuotaSpent,
@@ -108,7 +117,7 @@ pub enum Refusal {
 }
 
 /// Where the usage of a call comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UsageSource {
     /// The upstream reported it.
     Upstream,
@@ -277,6 +286,14 @@ impl std::str::FromStr for UsedUpStrategy {
     }
 }
 
+fn no_address(of_owner: bool) -> String {
+    let whose = if of_owner { "the process that owns the ledger" } else { "this process" };
+    format!(
+        "several processes share this database, and {whose} listens for administration on every address and says none \
+         at which the others reach it: set cluster.advertise in its creel.toml, such as http://10.0.0.7:8080"
+    )
+}
+
 /// Why the ledger or a change of credits failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -286,8 +303,19 @@ pub enum LedgerError {
         "another process owns the ledger (its lease ends at {until_ms} ms): stop it, or give this one other roles"
     )]
     Owned { until_ms: i64 },
-    #[error("another process took over the ledger; this one must be started again")]
+    #[error("another process took over the ledger")]
     Fenced,
+    #[error("{}", no_address(*.of_owner))]
+    NoAddress { of_owner: bool, until_ms: i64 },
+    #[error("the process that owns the ledger cannot be reached at {address}: {reason}")]
+    Unreachable { address: String, reason: String },
+    #[error(
+        "the process that owns the ledger at {address} does not accept this one ({reason}): all processes over one \
+         database need the same master key"
+    )]
+    NotAccepted { address: String, reason: String },
+    #[error("no owner of the ledger has taken it yet; it is kept and said again")]
+    NotDelivered,
     #[error(
         "the journal file {file} is damaged at byte {at_byte} and has sound records behind it; Creel does not start \
          because calls would be lost. Restore the file from a backup, or move it out of its directory to start without \

@@ -21,6 +21,9 @@ const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reserve {
     pub(crate) start: CallStart,
+    /// The replica whose gateway has the call under way; empty where only one process can.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) holder: String,
     /// The month whose quota it counts in.
     pub(crate) month: i64,
     /// The resource group whose quota it counts in besides.

@@ -166,7 +166,7 @@ impl Sealer {
         let others_are_dead = !self.store.db().is_postgres();
         let lease = self.store.write(move |tx| {
             Box::pin(async move {
-                tx.take_lease(lease_name, &owner_id, now_ms, now_ms + LEASE_MS, others_are_dead).await
+                tx.take_lease(lease_name, &owner_id, "", now_ms, now_ms + LEASE_MS, others_are_dead).await
             })
         });
         match lease.await? {

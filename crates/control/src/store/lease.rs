@@ -3,6 +3,16 @@
 
 use super::{Store, StoreError, Tx, params};
 
+/// A lease as its row tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LeaseRow {
+    pub(crate) owner_id: String,
+    pub(crate) epoch: i64,
+    pub(crate) until_ms: i64,
+    /// Where the others reach its holder; empty if it has not said.
+    pub(crate) address: String,
+}
+
 /// What came of asking for a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lease {
@@ -18,6 +28,7 @@ impl Tx {
         &mut self,
         name: &'static str,
         owner_id: &str,
+        address: &str,
         now_ms: i64,
         until_ms: i64,
         holder_is_dead: bool,
@@ -30,9 +41,9 @@ impl Tx {
         .await?;
         let row = self
             .fetch_optional(
-                "UPDATE ledger_owner SET owner_id = $2, epoch = epoch + 1, lease_until_ms = $3
+                "UPDATE ledger_owner SET owner_id = $2, epoch = epoch + 1, lease_until_ms = $3, address = $6
                  WHERE name = $1 AND (lease_until_ms <= $4 OR $5 = 1) RETURNING epoch",
-                params![name, owner_id, until_ms, now_ms, i64::from(holder_is_dead)],
+                params![name, owner_id, until_ms, now_ms, i64::from(holder_is_dead), address],
             )
             .await?;
         if let Some(row) = row {
@@ -59,6 +70,21 @@ impl Tx {
 }
 
 impl Store {
+    /// The lease as it stands; `None` if nobody ever took it.
+    pub(crate) async fn find_lease(&self, name: &'static str) -> Result<Option<LeaseRow>, StoreError> {
+        let sql = "SELECT owner_id, epoch, lease_until_ms, address FROM ledger_owner WHERE name = $1";
+        let row = self.db().fetch_optional(sql, params![name]).await?;
+        row.map(|row| {
+            Ok(LeaseRow {
+                owner_id: row.text("owner_id")?,
+                epoch: row.int("epoch")?,
+                until_ms: row.int("lease_until_ms")?,
+                address: row.text("address")?,
+            })
+        })
+        .transpose()
+    }
+
     /// Sets the end of a lease; false if somebody took it over.
     pub(crate) async fn renew_lease(
         &self,

@@ -25,6 +25,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (20, "orders", include_str!("../../../../migrations/0020_orders.sql")),
     (21, "quotas", include_str!("../../../../migrations/0021_quotas.sql")),
     (22, "price ranges", include_str!("../../../../migrations/0022_price_ranges.sql")),
+    (23, "ledger owner address", include_str!("../../../../migrations/0023_ledger_owner_address.sql")),
     (25, "call limits", include_str!("../../../../migrations/0025_call_limits.sql")),
     (26, "ledger seals", include_str!("../../../../migrations/0026_ledger_seals.sql")),
 ];

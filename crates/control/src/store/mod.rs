@@ -48,7 +48,7 @@ pub use audit::audit_search_statement;
 pub use command::command_list_statement;
 pub use db::{Db, DbUrl};
 pub(crate) use guest::InvocationFilter;
-pub(crate) use lease::Lease;
+pub(crate) use lease::{Lease, LeaseRow};
 pub(crate) use ledger::{AgentRow, LEDGER_LEASE, PackHour};
 pub use ledger::{EntryFilter, entry_list_statement};
 pub use model::{group_list_statement, model_list_statement, provider_list_statement};

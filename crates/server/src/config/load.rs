@@ -56,6 +56,9 @@ pub struct ServeArgs {
     /// What this process does [default: api,gateway,controller]
     #[arg(long, env = "CREEL_ROLES", value_delimiter = ',')]
     pub roles: Option<Vec<Role>>,
+    /// Where other processes over the same database reach the API of this one [default: --admin-listen]
+    #[arg(long, env = "CREEL_CLUSTER_ADVERTISE", value_name = "URL")]
+    pub cluster_advertise: Option<String>,
     /// PEM certificate chain of both listeners
     #[arg(long, env = "CREEL_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -87,6 +90,7 @@ impl Config {
         set(&mut config.region, args.region.clone());
         set(&mut config.log, args.log.clone());
         set_optional(&mut config.objects, args.objects.clone());
+        set_optional(&mut config.cluster.advertise, args.cluster_advertise.clone());
         set_optional(&mut config.tls_cert, args.tls_cert.clone());
         set_optional(&mut config.tls_key, args.tls_key.clone());
         config.process.insecure |= args.insecure;
@@ -157,6 +161,14 @@ impl Config {
             || !self.orders.currency.bytes().all(|byte| byte.is_ascii_uppercase())
         {
             return Err(ConfigError::value("orders.currency", "give three capital letters, such as CNY"));
+        }
+        if let Some(advertise) = &self.cluster.advertise
+            && crate::cluster::endpoint(advertise).is_none()
+        {
+            return Err(ConfigError::value(
+                "cluster.advertise",
+                "give http://HOST:PORT or https://HOST:PORT",
+            ));
         }
         if self.roles.is_empty() {
             return Err(ConfigError::value("roles", "name at least one of api, gateway, controller"));

@@ -51,6 +51,7 @@ pub struct Config {
     /// What is logged, such as `info` or `info,creel=debug`.
     pub log: String,
     pub gateway: GatewayConfig,
+    pub cluster: ClusterConfig,
     pub telemetry: TelemetryConfig,
     pub audit: AuditConfig,
     pub messages: MessagesConfig,
@@ -81,6 +82,7 @@ impl Default for Config {
             region: "cn-hangzhou".to_owned(),
             log: "info".to_owned(),
             gateway: GatewayConfig::default(),
+            cluster: ClusterConfig::default(),
             telemetry: TelemetryConfig::default(),
             audit: AuditConfig::default(),
             messages: MessagesConfig::default(),
@@ -156,6 +158,15 @@ impl Default for TelemetryConfig {
     fn default() -> Self {
         Self { otlp_endpoint: None, sample_percent: 100 }
     }
+}
+
+/// Several processes over one PostgreSQL.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterConfig {
+    /// Where the other processes reach this one's admin listener, such as `http://10.0.0.7:8080`; `None` is where it
+    /// listens, if that is one address.
+    pub advertise: Option<String>,
 }
 
 /// How many calls of the API are answered; more get `Throttling.User`. Three seconds' worth may come at once. 0 is no limit.

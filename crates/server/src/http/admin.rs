@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 
 use crate::app::App;
+use crate::cluster::{self, Cluster};
 use crate::config::Role;
 use crate::{http as server_http, rpc};
 
@@ -23,7 +24,11 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// Serves the admin listener.
 #[derive(Debug, Clone)]
-pub(crate) struct AdminService(pub(crate) App);
+pub(crate) struct AdminService {
+    pub(crate) app: App,
+    /// Where other processes can share the database.
+    pub(crate) cluster: Option<Cluster>,
+}
 
 impl Service<Request<Incoming>> for AdminService {
     type Response = Response<Body>;
@@ -31,7 +36,13 @@ impl Service<Request<Incoming>> for AdminService {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let app = self.0.clone();
+        let app = self.app.clone();
+        if let Some(cluster) = &self.cluster
+            && request.uri().path() == cluster::PATH
+        {
+            let answer = cluster.accept(request);
+            return Box::pin(async move { Ok(answer) });
+        }
         Box::pin(async move { Ok(route(&app, request).await) })
     }
 }

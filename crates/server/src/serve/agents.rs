@@ -19,16 +19,19 @@ use crate::guest_link::GuestLinks;
 const SYSTEM_CACHE: &str = "/var/cache/creel";
 
 /// Starts the links and, where this process is a controller, reconciliation.
-pub(super) async fn start(app: &App, admin_url: &str, agent_url: &str) -> Result<GuestLinks, ServeError> {
-    // A new name at each start: links of the process before it are not this one's.
-    let replica_id = creel_control::id_gen::random_text(16);
+pub(super) async fn start(
+    app: &App,
+    replica_id: &str,
+    admin_url: &str,
+    agent_url: &str,
+) -> Result<GuestLinks, ServeError> {
     let guests = Guests::new(app.store.clone(), app.ids.clone());
     let links = GuestLinks::start(
         app.store.clone(),
         guests,
         app.messages.clone(),
         app.models.clone(),
-        replica_id,
+        replica_id.to_owned(),
         &app.tasks,
     );
     if app.config.has_role(Role::Controller) {

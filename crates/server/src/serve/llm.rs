@@ -1,28 +1,37 @@
 //! The LLM gateway of this process: the ledger it bills in, the directory it looks things up in.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use creel_control::ledger::{Config as LedgerConfig, JournalPlace, Ledger};
+use creel_control::ledger::{Cluster as LedgerCluster, Ledger, Place};
 
 use super::ServeError;
 use crate::app::App;
+use crate::cluster::{Cluster, Dialer};
 use crate::gateway::observe::{CallLog, CallLogConfig, CallMetrics, Observer, Spans};
 use crate::gateway::ports::Directory;
 use crate::gateway::{Gateway, Limits};
 use crate::llm_access::{LedgerBilling, keep_directory};
 
-/// How long to wait for the ledger of a process that has died, where only its lease tells.
-const TAKEOVER_WAIT: Duration = Duration::from_secs(40);
+/// The gateway, and what other processes find at the admin listener.
+pub(super) struct Started {
+    pub(super) gateway: Arc<Gateway<LedgerBilling>>,
+    pub(super) ledger: Ledger,
+    /// `None` where no other process can share the database.
+    pub(super) cluster: Option<Cluster>,
+}
 
-pub(super) async fn start(app: &App) -> Result<Arc<Gateway<LedgerBilling>>, ServeError> {
-    let journal = match app.config.sqlite_path() {
-        Some(_) => JournalPlace::Directory(app.config.data_dir.join("ledger")),
-        None => JournalPlace::Table,
+pub(super) async fn start(app: &App, replica_id: &str) -> Result<Started, ServeError> {
+    let is_shared = app.config.sqlite_path().is_none();
+    let place = if is_shared {
+        Place::Table(LedgerCluster {
+            replica_id: replica_id.to_owned(),
+            address: crate::cluster::address(&app.config, &app.admin_url),
+            dial: Arc::new(Dialer::new(app, replica_id)?),
+        })
+    } else {
+        Place::Directory(app.config.data_dir.join("ledger"))
     };
-    let owner_id = creel_control::id_gen::random_text(16);
-    let config = LedgerConfig { journal, owner_id, takeover_wait: TAKEOVER_WAIT };
-    let ledger = Ledger::open(app.store.clone(), &app.tasks, config).await?;
+    let ledger = Ledger::open(app.store.clone(), &app.tasks, place).await?;
     let directory = Arc::new(Directory::new());
     keep_directory(
         directory.clone(),
@@ -34,13 +43,14 @@ pub(super) async fn start(app: &App) -> Result<Arc<Gateway<LedgerBilling>>, Serv
     );
     let gateway = Gateway::new(
         directory,
-        LedgerBilling(ledger),
+        LedgerBilling(ledger.clone()),
         app.tasks.clone(),
         app.clock.clone(),
         Limits::default(),
         Arc::new(observer(app)?),
     )?;
-    Ok(Arc::new(gateway))
+    let cluster = is_shared.then(|| Cluster::new(app, ledger.clone(), replica_id));
+    Ok(Started { gateway: Arc::new(gateway), ledger, cluster })
 }
 
 /// Where calls are told of, as the configuration says.

@@ -14,6 +14,7 @@ mod audit;
 mod caller;
 mod catalog;
 mod channel;
+mod cluster;
 mod command;
 mod command_line;
 mod connections;

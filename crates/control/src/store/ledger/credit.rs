@@ -176,6 +176,17 @@ impl Store {
         self.db().fetch_optional(sql, params![account_id.as_str(), id]).await?.as_ref().map(pack).transpose()
     }
 
+    /// A pack as balances in memory need it, whether or not it can still be spent.
+    pub(crate) async fn load_ledger_pack(
+        &self,
+        account_id: &AccountId,
+        id: &CreditPackId,
+    ) -> Result<Option<PackLoad>, StoreError> {
+        let sql = format!("SELECT {PACK_COLUMNS} FROM credit_pack WHERE account_id = $1 AND id = $2");
+        let row = self.db().fetch_optional(sql, params![account_id.as_str(), id.as_str()]).await?;
+        row.as_ref().map(|row| pack(row).map(load)).transpose()
+    }
+
     /// Used up packs whose runtimes are to be stopped and were not yet.
     pub(crate) async fn list_used_up(&self, limit: i64) -> Result<Vec<Pack>, StoreError> {
         let sql = format!(

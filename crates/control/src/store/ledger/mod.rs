@@ -14,7 +14,7 @@ pub use read::{EntryFilter, entry_list_statement};
 pub(super) use rows::{rows_of_ledger, seal_row_of_entry};
 
 use super::{Store, StoreError, Tx, Value, params};
-use crate::ledger::{JournalRow, LedgerError};
+use crate::ledger::JournalRow;
 
 /// The lease under which entries are written.
 pub(crate) const LEDGER_LEASE: &str = "ledger";
@@ -33,6 +33,12 @@ impl Tx {
     pub(crate) async fn insert_journal(&mut self, rows: &[JournalRow]) -> Result<(), StoreError> {
         let rows = rows.iter().map(|row| params![row.seq, &row.call_id, &row.record]).collect();
         self.insert_many("ledger_journal", &["seq", "call_id", "record"], rows).await
+    }
+
+    /// Removes the records of a call up to the one that released it; it may have been reserved again since.
+    pub(crate) async fn delete_released(&mut self, call_id: &str, seq: i64) -> Result<(), StoreError> {
+        let sql = "DELETE FROM ledger_journal WHERE call_id = $1 AND seq <= $2";
+        self.execute(sql, params![call_id, seq]).await.map(|_| ())
     }
 
     /// Removes all records of these calls.
@@ -64,19 +70,5 @@ impl Store {
                 })
             })
             .collect()
-    }
-
-    /// Removes records up to `last_seq`, all of which are rows.
-    pub(crate) async fn clear_journal(&self, epoch: i64, last_seq: i64) -> Result<(), LedgerError> {
-        self.write(move |tx| {
-            Box::pin(async move {
-                if !tx.holds_lease(LEDGER_LEASE, epoch).await? {
-                    return Err(LedgerError::Fenced);
-                }
-                tx.execute("DELETE FROM ledger_journal WHERE seq <= $1", params![last_seq]).await?;
-                Ok(())
-            })
-        })
-        .await
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::super::{Row, StoreError, Tx, Value, params};
+use super::super::{Row, Store, StoreError, Tx, Value, params};
 use super::{marks, texts};
-use crate::ledger::{Entry, Sums};
+use crate::ledger::{Entry, Label, Sums};
 use crate::sealing::SealRow;
 use creel_wire::id::{AccountId, CallId, CreditPackId, EndUserId, ResourceGroupId};
 use creel_wire::money::Micros;
@@ -175,6 +175,27 @@ pub(super) fn entry(row: &Row) -> Result<Entry, StoreError> {
         hour: row.int("hour")?,
         created_at_ms: row.int("created_at_ms")?,
     })
+}
+
+impl Store {
+    /// Label and micro-credits of each entry of a call, of whichever account.
+    pub(crate) async fn list_call_amounts(&self, call_id: &CallId) -> Result<Vec<(Label, i64)>, StoreError> {
+        let mut amounts = Vec::new();
+        loop {
+            let first = amounts.len();
+            let ids: Vec<String> =
+                (first..first + PARTS_AT_ONCE).map(|part| format!("{call_id}/{part}")).collect();
+            let marks = marks(ids.len());
+            let sql = format!("SELECT label, micros FROM ledger_entry WHERE id IN ({marks}) ORDER BY part");
+            let found = self.db().fetch_all(sql, texts(ids.iter().map(String::as_str))).await?;
+            for row in &found {
+                amounts.push((row.text("label")?.parse()?, row.int("micros")?));
+            }
+            if found.len() < PARTS_AT_ONCE {
+                return Ok(amounts);
+            }
+        }
+    }
 }
 
 impl Tx {

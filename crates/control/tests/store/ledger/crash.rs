@@ -65,53 +65,15 @@ both_databases! {
         world.assert_clean().await;
     }
 
-    async fn one_process_owns_the_ledger(t) {
+    async fn a_process_that_ends_in_order_leaves_the_ledger_at_once(t) {
         let world = World::new(&t).await;
         world.grant(1_000, None).await;
-        let process = world.start().await;
-        let second = world.try_start().await.map(|_| ());
-        assert!(matches!(second, Err(LedgerError::Owned { .. })), "{second:?}");
-        process.spend(world.call(Some(UNIT), output(1)), output(1)).await.unwrap();
-        // In order, the next begins at once.
-        process.stop().await;
-        let next = world.start().await;
-        next.spend(world.call(Some(UNIT), output(1)), output(1)).await.unwrap();
-        next.stop().await;
+        for _ in 0..2 {
+            let process = world.start().await;
+            process.spend(world.call(Some(UNIT), output(1)), output(1)).await.unwrap();
+            process.stop().await;
+        }
         world.assert_clean().await;
-    }
-
-    async fn a_process_that_was_taken_over_writes_nothing_more(t) {
-        let world = World::new(&t).await;
-        let pack = world.grant(1_000, None).await;
-        let process = world.start().await;
-        let held = process.reserve(world.call(Some(UNIT), output(50))).await;
-        let call_id = held.call_id().clone();
-        let taken: Result<u64, StoreError> = t.store.write(|tx| Box::pin(async move {
-            tx.execute("UPDATE ledger_owner SET epoch = epoch + 1", Vec::new()).await
-        })).await;
-        assert_eq!(taken.unwrap(), 1);
-        let settled = process.ledger.settle(held, output(30), UsageSource::Upstream).await;
-        // A local journal still takes it, for the next process to find; the table belongs to the other already.
-        let label = match settled {
-            Ok(billed) => {
-                assert!(billed == Micros(30) && !t.store.db().is_postgres());
-                Label::Exact
-            }
-            Err(error) => {
-                assert!(matches!(error, LedgerError::Fenced) && t.store.db().is_postgres(), "{error:?}");
-                Label::Unsettled
-            }
-        };
-        process.ledger.flush().await;
-        assert_eq!(world.entries(&call_id).await, []);
-        let refused = process.ledger.reserve(world.call(Some(UNIT), output(1))).await;
-        assert_eq!(refused.unwrap_err(), Refusal::Unavailable);
-        world.kill(process).await;
-        let next = world.start().await;
-        let micros = if label == Label::Exact { 30 } else { 50 };
-        assert_eq!(world.entries(&call_id).await, [(Some(pack.id.to_string()), label, micros)]);
-        world.assert_clean().await;
-        next.stop().await;
     }
 
     async fn random_days_end_with_every_call_once_and_no_difference(t) {
@@ -240,5 +202,16 @@ async fn a_damaged_journal_stops_the_start_and_a_torn_one_does_not() {
     let entries: Vec<usize> = futures_util::future::join_all(entries).await.iter().map(Vec::len).collect();
     assert_eq!(entries, [1, 1, 0]);
     world.assert_clean().await;
+    process.stop().await;
+}
+
+/// On SQLite alone: on PostgreSQL the second takes part.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_owns_the_files() {
+    let t = creel_testkit::open(creel_testkit::Database::Sqlite).await;
+    let world = World::new(&t).await;
+    let process = world.start().await;
+    let second = world.try_start().await.map(|_| ());
+    assert!(matches!(second, Err(LedgerError::Owned { .. })), "{second:?}");
     process.stop().await;
 }

@@ -1,5 +1,6 @@
 //! The ledger on both databases: with a journal in files on SQLite, in its table on PostgreSQL.
 
+mod cluster;
 mod crash;
 mod credits;
 mod quotas;
@@ -12,8 +13,8 @@ use creel_control::access::Actor;
 use creel_control::account::Accounts;
 use creel_control::clock::Clock;
 use creel_control::ledger::{
-    CallStart, Config, Credits, Grant, JournalPlace, Label, Ledger, LedgerError, Pack, PackSource,
-    QuotaChange, Refusal, Reservation, UsageSource, grant_monthly,
+    CallStart, Cluster, Credits, Dial, DialError, Grant, Label, Ledger, LedgerError, Line, Pack, PackSource,
+    Place, QuotaChange, Refusal, Reservation, UsageSource, grant_monthly,
 };
 use creel_control::store::{DbUrl, Store, StoreError, params};
 use creel_control::tasks::Tasks;
@@ -21,8 +22,10 @@ use creel_testkit::TestStore;
 use creel_wire::id::{AccountId, CallId, ProviderId, RuntimeId};
 use creel_wire::money::Micros;
 use creel_wire::price::{MULTIPLIER_ONE, RateCard, Usage};
+use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
@@ -50,6 +53,32 @@ pub(crate) struct World<'t> {
     pub(crate) provider_id: ProviderId,
     pub(crate) credits: Credits,
     journal: tempfile::TempDir,
+    switchboard: Switchboard,
+}
+
+/// Connects the processes of a test, without a network.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Switchboard(Arc<Mutex<HashMap<String, (Ledger, tokio::runtime::Handle)>>>);
+
+#[derive(Debug)]
+struct Phone {
+    board: Switchboard,
+    replica_id: String,
+}
+
+impl Dial for Phone {
+    fn dial<'a>(&'a self, address: &'a str, _owner_id: &'a str) -> BoxFuture<'a, Result<Line, DialError>> {
+        let (found, caller) = (self.board.0.lock().unwrap().get(address).cloned(), self.replica_id.clone());
+        Box::pin(async move {
+            let Some((ledger, host)) = found else {
+                return Err(DialError::Unreachable("nobody is there".into()));
+            };
+            let (asks, asks_rx) = tokio::sync::mpsc::channel(64);
+            let (answers_tx, answers) = tokio::sync::mpsc::unbounded_channel();
+            host.spawn(async move { ledger.serve(&caller, asks_rx, answers_tx).await });
+            Ok(Line { asks, answers })
+        })
+    }
 }
 
 /// One run of a server, as far as the ledger goes. It can be killed.
@@ -58,6 +87,8 @@ pub(crate) struct Process {
     pub(crate) store: Store,
     tasks: Tasks,
     runtime: Host,
+    pub(crate) replica_id: String,
+    board: Switchboard,
 }
 
 /// A process's threads; a test that ends without saying how leaves them to end by themselves.
@@ -86,6 +117,7 @@ impl<'t> World<'t> {
             provider_id: t.ids.provider(),
             credits: Credits::new(t.store.clone(), t.ids.clone()),
             journal: tempfile::tempdir().unwrap(),
+            switchboard: Switchboard::default(),
         }
     }
 
@@ -106,21 +138,32 @@ impl<'t> World<'t> {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let url: DbUrl = self.t.url.parse().unwrap();
         let clock: Arc<dyn Clock> = self.t.clock.clone();
-        let journal = if self.t.store.db().is_postgres() {
-            JournalPlace::Table
+        let replica_id = self.t.ids.request_id().to_string();
+        let board = self.switchboard.clone();
+        let place = if self.t.store.db().is_postgres() {
+            let phone = Phone { board: board.clone(), replica_id: replica_id.clone() };
+            let cluster = Cluster {
+                replica_id: replica_id.clone(),
+                address: replica_id.clone(),
+                dial: Arc::new(phone),
+            };
+            Place::Table(cluster)
         } else {
-            JournalPlace::Directory(self.journal_dir())
+            Place::Directory(self.journal_dir())
         };
-        let config = Config { journal, owner_id: self.t.ids.request_id(), takeover_wait: Duration::ZERO };
         let tasks = Tasks::new();
         let tasks_inside = tasks.clone();
         let runtime = Host(Some(runtime));
         let opened = runtime.0.as_ref().unwrap().handle().spawn(async move {
             let store = Store::open(&url, clock, &tasks_inside).await?;
-            Ok((Ledger::open(store.clone(), &tasks_inside, config).await?, store))
+            Ok((Ledger::open(store.clone(), &tasks_inside, place).await?, store))
         });
         match opened.await.unwrap() {
-            Ok((ledger, store)) => Ok(Process { ledger, store, tasks, runtime }),
+            Ok((ledger, store)) => {
+                let host = runtime.0.as_ref().unwrap().handle().clone();
+                board.0.lock().unwrap().insert(replica_id.clone(), (ledger.clone(), host));
+                Ok(Process { ledger, store, tasks, runtime, replica_id, board })
+            }
             Err(error) => {
                 end(runtime).await;
                 Err(error)
@@ -130,11 +173,12 @@ impl<'t> World<'t> {
 
     /// Ends the process in the middle of whatever it does.
     pub(crate) async fn kill(&self, process: Process) {
-        let Process { ledger, store, tasks, runtime } = process;
+        let Process { ledger, store, tasks, runtime, replica_id, board } = process;
+        board.0.lock().unwrap().remove(&replica_id);
         drop((ledger, store, tasks));
         end(runtime).await;
-        // The lease of a process that is gone lasts a while.
-        self.t.clock.advance(SignedDuration::from_secs(11));
+        // The leases of a process that is gone last a while.
+        self.t.clock.advance(SignedDuration::from_secs(16));
     }
 
     pub(crate) async fn grant(&self, micros: i64, expires_in_hours: Option<i64>) -> Pack {
@@ -223,7 +267,8 @@ impl Process {
 
     /// Ends in order.
     pub(crate) async fn stop(self) {
-        let Process { ledger, store, tasks, runtime } = self;
+        let Process { ledger, store, tasks, runtime, replica_id, board } = self;
+        board.0.lock().unwrap().remove(&replica_id);
         drop((ledger, store));
         tasks.shutdown(Duration::from_secs(20)).await;
         end(runtime).await;

@@ -1,0 +1,224 @@
+//! What an engine's decisions change: balances and journal under one lock, and the queues to those who write.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::LedgerError;
+use super::apply::{Command, Settlement};
+use super::book::Book;
+use super::journal::FileJournal;
+use super::record::{Record, Reserve, Settle};
+use super::serve::Gateways;
+use super::table::Append;
+use crate::clock::Clock;
+
+/// How long after a write the journal's file is synchronised: one fdatasync for all calls of that time.
+const SYNC_EVERY: Duration = Duration::from_millis(5);
+
+/// Shared by an engine and its tasks.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) epoch: i64,
+    pub(crate) owner_id: String,
+    pub(crate) cancelled: CancellationToken,
+    pub(super) core: Mutex<Core>,
+    pub(super) commands: mpsc::UnboundedSender<Command>,
+    pub(super) backlog: AtomicUsize,
+    pub(super) room: Notify,
+    pub(super) dirty: Notify,
+    pub(super) fenced: CancellationToken,
+    pub(crate) gateways: Gateways,
+}
+
+/// What the lock guards: a decision and its record are one step, so the journal's order is the book's.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) book: Book,
+    pub(super) journal: Journal,
+}
+
+#[derive(Debug)]
+pub(super) enum Journal {
+    File(FileJournal),
+    Table(mpsc::UnboundedSender<Append>),
+}
+
+/// What an answer waits for.
+#[derive(Debug)]
+pub(super) enum Ack {
+    Written,
+    Wait(oneshot::Receiver<Result<(), LedgerError>>),
+}
+
+impl Ack {
+    pub(super) async fn wait(self) -> Result<(), LedgerError> {
+        match self {
+            Ack::Written => Ok(()),
+            Ack::Wait(done) => {
+                done.await.unwrap_or(Err(LedgerError::Store(crate::store::StoreError::Closed)))
+            }
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn append_reserve(&mut self, reserve: &Arc<Reserve>) -> Result<Ack, LedgerError> {
+        let record = Record::Reserve(reserve.clone());
+        match &mut self.journal {
+            Journal::File(file) => file.append(&record).map(|_| Ack::Written),
+            Journal::Table(_) => Ok(self.append(Some(record), None)),
+        }
+    }
+
+    /// Puts a record into the table's queue. Files are written at once, by their callers.
+    pub(super) fn append(&mut self, record: Option<Record>, settlement: Option<Settlement>) -> Ack {
+        let Journal::Table(appends) = &mut self.journal else { return Ack::Written };
+        let (done, wait) = oneshot::channel();
+        // A closed queue drops `done`, which the wait reports.
+        let _ = appends.send(Append { record, settlement, done });
+        Ack::Wait(wait)
+    }
+
+    /// What waits for all records before.
+    pub(super) fn barrier(&mut self) -> Ack {
+        self.append(None, None)
+    }
+
+    /// Settlements of `segment` have become rows.
+    pub(crate) fn journal_applied(&mut self, segment: u64, settlements: u64) {
+        if let Journal::File(file) = &mut self.journal {
+            file.applied(segment, settlements);
+        }
+    }
+
+    /// Keeps the journal short.
+    pub(crate) fn rotate_if_long(&mut self) -> Result<(), LedgerError> {
+        match &mut self.journal {
+            Journal::File(file) => file.rotate_if_long(self.book.open()),
+            Journal::Table(_) => Ok(()),
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
+        // A panic under this lock would be a defect in arithmetic that never touches I/O; the balances still stand.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn command(&self, command: Command) {
+        if matches!(command, Command::Apply(_)) {
+            self.backlog.fetch_add(1, Ordering::Relaxed);
+        }
+        // The applier ends only with the process; what it did not do is in the journal.
+        let _ = self.commands.send(command);
+    }
+
+    pub(crate) fn backlog_shrinks(&self, by: usize) {
+        self.backlog.fetch_sub(by, Ordering::Relaxed);
+        self.room.notify_waiters();
+    }
+
+    /// Journals a settlement and sends it to the applier.
+    pub(super) fn record_settle(
+        &self,
+        core: &mut Core,
+        reserve: Arc<Reserve>,
+        settle: Settle,
+    ) -> Result<Ack, LedgerError> {
+        let settle = Arc::new(settle);
+        let record = Record::Settle(settle.clone());
+        match &mut core.journal {
+            Journal::File(file) => {
+                let segment = file.append(&record);
+                let in_segment = segment.as_ref().ok().copied();
+                self.command(Command::Apply(Settlement { reserve, settle, segment: in_segment }));
+                segment.map(|_| Ack::Written)
+            }
+            Journal::Table(_) => {
+                let settlement = Settlement { reserve, settle, segment: None };
+                Ok(core.append(Some(record), Some(settlement)))
+            }
+        }
+    }
+
+    /// Settles calls whose deadline has passed as unknown.
+    pub(crate) fn sweep(&self, now_ms: i64) {
+        let mut core = self.core();
+        for call_id in core.book.overdue(now_ms) {
+            let Some((reserve, settle)) = core.book.settle_unknown(&call_id, now_ms) else { continue };
+            tracing::error!(call.id = %call_id, "call {call_id} did not end by its deadline and is unsettled");
+            if let Err(error) = self.record_settle(&mut core, reserve, settle) {
+                tracing::error!(call.id = %call_id, error = %error, "the settlement of {call_id} is not in the journal");
+            }
+        }
+    }
+
+    pub(crate) fn uses_table(&self) -> bool {
+        matches!(self.core().journal, Journal::Table(_))
+    }
+
+    /// Settles calls of gateways that are gone as unknown.
+    pub(crate) fn sweep_orphans(&self, live: &[String], now_ms: i64) {
+        let mut core = self.core();
+        let lives = |holder: &str| {
+            holder == self.owner_id
+                || live.iter().any(|id| id == holder)
+                || self.gateways.is_connected(holder)
+        };
+        for call_id in core.book.orphaned(lives) {
+            let Some((reserve, settle)) = core.book.settle_unknown(&call_id, now_ms) else { continue };
+            tracing::warn!(
+                call.id = %call_id, gateway.id = reserve.holder,
+                "the gateway of call {call_id} is gone, so what was held counts as spent: it is unsettled"
+            );
+            // With a table this waits for nothing: the record is on its way.
+            let _recorded = self.record_settle(&mut core, reserve, settle);
+        }
+    }
+
+    pub(crate) fn set_fenced(&self) {
+        if !self.fenced.is_cancelled() {
+            self.fenced.cancel();
+            tracing::error!("another process took over the ledger; this one decides nothing any more");
+        }
+    }
+
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.fenced.is_cancelled()
+    }
+}
+
+/// Synchronises the journal's file a few milliseconds after it was written, as long as the process lives.
+pub(super) async fn sync_files(inner: Arc<Inner>) {
+    loop {
+        let cancelled = tokio::select! {
+            () = inner.dirty.notified() => false,
+            () = inner.cancelled.cancelled() => true,
+        };
+        if !cancelled {
+            tokio::time::sleep(SYNC_EVERY).await;
+        }
+        let file = match &inner.core().journal {
+            Journal::File(file) => file.active(),
+            Journal::Table(_) => return,
+        };
+        let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
+        if !matches!(synced, Ok(Ok(()))) {
+            tracing::error!(
+                "the ledger's journal cannot be synchronised; calls are refused until the next start"
+            );
+            if let Journal::File(file) = &mut inner.core().journal {
+                file.set_broken();
+            }
+        }
+        if cancelled {
+            return;
+        }
+    }
+}
