@@ -282,6 +282,11 @@ impl Engine {
         self.inner.cancelled.clone()
     }
 
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
     pub(crate) fn gateways(&self) -> &Gateways {
         &self.inner.gateways
     }

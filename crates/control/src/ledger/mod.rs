@@ -34,6 +34,8 @@ mod recover;
 mod remote;
 mod report;
 mod serve;
+#[cfg(test)]
+mod simulation_tests;
 mod table;
 mod usage;
 mod used_up;
