@@ -177,13 +177,28 @@ class EchoLlm:
 class Server:
     """`creel serve` with a data folder of its own. It keeps its ports over restarts, as an installed one does."""
 
-    def __init__(self, driver: str, upstream_port: int, provider_key: str, api: str = "openai-completions"):
+    def __init__(
+        self,
+        driver: str,
+        upstream_port: int,
+        provider_key: str,
+        api: str = "openai-completions",
+        database: str | None = None,
+        beside: "Server | None" = None,
+    ):
+        """Over a SQLite of its own, or over `database`; `beside` is another server over the same database."""
         # Not pytest's own folder: that is closed to other users, and agents run as other users.
         self.data = Path(tempfile.mkdtemp(prefix="creel-test-"))
         self.data.chmod(0o755)
         self.driver, self.api = driver, api
         self.provider_key = provider_key
         self.key_id, self.secret = "LTAI" + secrets.token_hex(8), secrets.token_hex(16)
+        self.database = database
+        if beside:
+            self.key_id, self.secret = beside.key_id, beside.secret
+            # As an operator gives them to each process of an installation.
+            for name in ("master.key", "audit.key"):
+                shutil.copy(beside.data / name, self.data / name)
         self.log = self.data / "server.log"
         self.process = None
         self.starts = 0
@@ -215,7 +230,7 @@ price = {{ input = "0.2", cached_input = "0.02", output = "1.2" }}
             "CREEL_ROOT_ACCESS_KEY_ID": self.key_id,
             "CREEL_ROOT_ACCESS_KEY_SECRET": self.secret,
             "CREEL_TEST_PROVIDER_KEY": self.provider_key,
-        }
+        } | ({"CREEL_DATABASE": self.database} if self.database else {})
 
     def start(self, seconds: float = 60) -> "Server":
         with open(self.log, "ab") as log:
