@@ -65,6 +65,8 @@ pub use period::{PeriodUnit, hour_of, hour_start_ms, month_of, span_of};
 pub use prices::{MultiplierRange, Preview, Price, PriceList, SystemPrice};
 pub(crate) use quota::LimitLoad;
 pub use quota::{Cycle, Quota, QuotaChange, QuotaKind};
+#[cfg(fuzzing)]
+pub use record::assert_journal_scans;
 pub use remote::{Answer, Answered, Ask, Asked, Dial, DialError, Line};
 pub use report::{ModelUsage, Report, ReportBy, ReportRow};
 pub(crate) use table::JournalRow;

@@ -153,6 +153,22 @@ fn frame(bytes: &[u8]) -> Option<(Record, usize)> {
     Some((serde_json::from_slice(payload).ok()?, HEADER_BYTES + length))
 }
 
+/// What holds of any bytes as a journal: what is sound reads the same again, and is written as it was read.
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::expect_used, reason = "a test stops at what is wrong")]
+#[cfg_attr(test, expect(unreachable_pub, reason = "public for the fuzz target alone"))]
+pub fn assert_journal_scans(bytes: &[u8]) {
+    let Ok(found) = scan(bytes) else { return };
+    let sound = bytes.get(..found.sound_bytes).expect("sound bytes lie within");
+    let again = scan(sound).expect("what is sound is not damaged");
+    assert_eq!((&again.records, again.sound_bytes), (&found.records, sound.len()));
+    let mut written = Vec::new();
+    for record in &found.records {
+        encode(record, &mut written).expect("what was read can be written");
+    }
+    assert_eq!(scan(&written).expect("and is sound").records, found.records);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,6 +204,32 @@ mod tests {
                 Ok(scan) => assert!(expect == 3 && scan.records.len() == 3, "byte {at}"),
                 Err(damaged) => assert_eq!(damaged.at_byte, ends[expect], "byte {at}"),
             }
+        }
+    }
+
+    #[test]
+    fn mutated_journals_read_as_what_is_sound_in_them() {
+        let (bytes, _) = journal(6);
+        let mut state = 0x9E37_79B9_7F4A_7C15u64;
+        let mut next = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
+        };
+        for _ in 0..5_000 {
+            let mut mutated = bytes.clone();
+            for _ in 0..=next(3) {
+                let at = next(mutated.len().max(1)).min(mutated.len());
+                match next(4) {
+                    _ if mutated.is_empty() => break,
+                    0 => mutated[at] = u8::try_from(next(256)).unwrap(),
+                    1 => drop(mutated.drain(at..(at + next(40)).min(bytes.len()).min(mutated.len()).max(at))),
+                    2 => mutated.extend_from_within(at..),
+                    _ => mutated.truncate(at.max(1)),
+                }
+            }
+            assert_journal_scans(&mutated);
         }
     }
 

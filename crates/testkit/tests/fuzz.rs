@@ -1,0 +1,149 @@
+//! Every fuzz target over mutated samples, so that each is known to run and to find nothing near them.
+//! CREEL_FUZZ_ROUNDS makes it longer, CREEL_FUZZ_SEED another one.
+
+#![expect(clippy::indexing_slicing, reason = "the targets are written as fuzz targets are")]
+
+use std::path::Path;
+
+#[path = "../../../fuzz/src/lib.rs"]
+#[expect(unreachable_pub, reason = "public in the fuzz crate")]
+mod targets;
+
+struct Rng(u64);
+
+impl Rng {
+    fn below(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % u64::try_from(below).unwrap()).unwrap()
+    }
+}
+
+fn number(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// Changes a few places of a sample: bytes, pieces left out, doubled, cut off or put in from another sample.
+fn mutate(rng: &mut Rng, samples: &[Vec<u8>]) -> Vec<u8> {
+    let mut data = samples[rng.below(samples.len())].clone();
+    for _ in 0..rng.below(5) {
+        if data.is_empty() {
+            break;
+        }
+        let at = rng.below(data.len());
+        let end = (at + rng.below(24)).min(data.len());
+        match rng.below(6) {
+            0 => data[at] = u8::try_from(rng.below(256)).unwrap(),
+            1 => drop(data.drain(at..end)),
+            2 => data.extend_from_within(at..end),
+            3 => data.truncate(at),
+            4 => data[at] = b"\"{}[]:,0\n\r\\ "[rng.below(12)],
+            _ => {
+                let other = &samples[rng.below(samples.len())];
+                let from = rng.below(other.len().max(1)).min(other.len());
+                let piece = other[from..(from + 30).min(other.len())].to_vec();
+                data.splice(at..end, piece);
+            }
+        }
+    }
+    data
+}
+
+fn run(target: fn(&[u8]), samples: &[Vec<u8>]) {
+    let seed = number("CREEL_FUZZ_SEED", 20_261_124);
+    let mut rng = Rng(u64::try_from(seed).unwrap().wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    samples.iter().for_each(|sample| target(sample));
+    for round in 0..number("CREEL_FUZZ_ROUNDS", 3_000) {
+        let data = mutate(&mut rng, samples);
+        if let Err(cause) = std::panic::catch_unwind(|| target(&data)) {
+            eprintln!("CREEL_FUZZ_SEED={seed}, round {round}: {}", data.escape_ascii());
+            std::panic::resume_unwind(cause);
+        }
+    }
+}
+
+/// The golden files below a folder, each behind every one of these prefixes.
+fn golden(folder: &str, prefixes: &[&[u8]]) -> Vec<Vec<u8>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../llm/tests/golden").join(folder);
+    let files = walkdir::WalkDir::new(&root).sort_by_file_name();
+    let files = files.into_iter().map(Result::unwrap).filter(|file| file.file_type().is_file());
+    let mut samples = Vec::new();
+    for file in files {
+        let bytes = std::fs::read(file.path()).unwrap();
+        samples.extend(prefixes.iter().map(|prefix| [prefix, bytes.as_slice()].concat()));
+    }
+    assert!(samples.len() > 3, "no samples in {}", root.display());
+    samples
+}
+
+fn texts(samples: &[&str]) -> Vec<Vec<u8>> {
+    samples.iter().map(|sample| sample.as_bytes().to_vec()).collect()
+}
+
+#[test]
+fn params_decode() {
+    run(
+        targets::params_decode,
+        &texts(&[
+            "RegionId=cn-hangzhou&Amount=3&DesktopId.1=ecd-1&DesktopId.2=ecd-2\0MaxResults=10&NextToken=a%20b",
+            "DesktopAttachment.ImageId=i&PurchaseOptions={\"MonthlyCredits\":5}\0Tag.1.Key=a&Tag.1.Value=%E4%B8%AD",
+            "AgentIds=[\"a\",\"b\"]&CreditQuota=-1&LlmTemplateItems.1.LlmCode=m\0",
+        ]),
+    );
+}
+
+#[test]
+fn acs3_authorization() {
+    let header = "ACS3-HMAC-SHA256 Credential=LTAI1,SignedHeaders=host;x-acs-action;x-acs-date,Signature=\
+                  06563a9e1b43f5dfe96b81484da74bceab24a1d853912eee15083a6f0f3283c0";
+    let sample = format!("{header}\0DescribeDesktops\0RegionId=cn\0a=b");
+    run(targets::acs3_authorization, &texts(&[&sample, "ACS3-HMAC-SHA256 Credential=\0\0\0"]));
+}
+
+#[test]
+fn rpc1() {
+    run(
+        targets::rpc1,
+        &texts(&["Signature=OLeaidS1JvxuMvnyHOwuJ%2BuX5qY%3D&RegionId=cn\0a=b", "Signature=\0"]),
+    );
+}
+
+#[test]
+fn llm_request() {
+    run(targets::llm_request, &golden("requests", &[b"\x00", b"\x01", b"\x02", b"\x83", b"\x84"]));
+}
+
+#[test]
+fn llm_answer() {
+    let mut samples = golden("streams", &[b"\x08\x03", b"\x19\x11", b"\x0a\x07"]);
+    samples.extend(golden("answers", &[b"\x00\x05", b"\x01\x03", b"\x02\x09"]));
+    run(targets::llm_answer, &samples);
+}
+
+#[test]
+fn llm_sse() {
+    run(targets::llm_sse, &golden("streams", &[b"\x01", b"\x05", b"\x40"]));
+}
+
+#[test]
+fn llm_usage() {
+    let mut samples = golden("answers", &[b""]);
+    samples.extend(texts(&[
+        r#"{"prompt_tokens":12,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":5}}"#,
+        r#"{"input_tokens":9,"cache_read_input_tokens":1,"cache_creation_input_tokens":2,"output_tokens":0}"#,
+    ]));
+    run(targets::llm_usage, &samples);
+}
+
+#[test]
+fn guest_message() {
+    run(
+        targets::guest_message,
+        &texts(&[
+            r#"{"type":"challenge","protocol":1,"nonce":"abc"}"#,
+            r#"{"type":"welcome","epoch":3}"#,
+            r#"{"type":"hello","protocol":1,"runtime_id":"ecd-1","boot_id":"b","guest_version":"0","signature":"s"}"#,
+        ]),
+    );
+}
