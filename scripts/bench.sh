@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
-# The figures of bench/: scripts/bench.sh [management|lists|agents|gateway]…; without a name all of them.
+# The figures of bench/: scripts/bench.sh [management|lists|agents|gateway|cluster]…; without a name all of them.
 # Each prints a JSON line per figure. Everything stays on this machine and ends by itself.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$REPO_DIR"
 
 scripts/setup.sh rust python postgres openclaw
-cargo build --locked --quiet --profile demo -p creel --bin creel --example api_load
+cargo build --locked --quiet --profile demo -p creel --bin creel --example api_load --example ledger_load
 export CREEL_BIN="$REPO_DIR/target/demo/creel" CREEL_API_LOAD="$REPO_DIR/target/demo/examples/api_load"
+export CREEL_LEDGER_LOAD="$REPO_DIR/target/demo/examples/ledger_load"
 
-[ $# -gt 0 ] || set -- management lists agents gateway
+[ $# -gt 0 ] || set -- management lists agents gateway cluster
 for name in "$@"; do
   say "=== bench: $name"
   case "$name" in
     gateway) bench/gateway.sh ;;
-    lists) scripts/with-postgres.sh "$VENV_DIR/bin/python" bench/lists.py ;;
+    lists | cluster) scripts/with-postgres.sh "$VENV_DIR/bin/python" "bench/$name.py" ;;
     management | agents) "$VENV_DIR/bin/python" "bench/$name.py" ;;
-    *) die "no benchmark $name: management, lists, agents or gateway" ;;
+    *) die "no benchmark $name: management, lists, agents, gateway or cluster" ;;
   esac
 done

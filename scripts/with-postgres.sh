@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs a command beside a throw-away PostgreSQL: scripts/with-postgres.sh cargo test …
-# The cluster is new, on a free loopback port, without fsync, and gone when the command ends, however it ends.
+# The cluster is new, on a free loopback port, without fsync (unless CREEL_TEST_POSTGRES_DURABLE is set), and gone when
+# the command ends, however it ends.
 # The command finds it in CREEL_TEST_POSTGRES_URL.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -40,11 +41,13 @@ cd "$data"
 "${as_owner[@]}" "$bin/initdb" -D "$data/cluster" -U postgres -A trust --no-sync --no-locale -E UTF8 >"$data/initdb.log" 2>&1 ||
   { cat "$data/initdb.log" >&2; die "initdb failed"; }
 
+lax=(-c fsync=off -c synchronous_commit=off -c full_page_writes=off)
+[ -z "${CREEL_TEST_POSTGRES_DURABLE:-}" ] || lax=()
 port=""
 for _ in 1 2 3 4 5; do
   port="$(free_port)"
   "${as_owner[@]}" "$bin/postgres" -D "$data/cluster" -p "$port" -k "$data" -c listen_addresses=127.0.0.1 \
-    -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=200 \
+    "${lax[@]}" -c max_connections=200 \
     -c shared_buffers=128MB >"$data/server.log" 2>&1 </dev/null &
   server=$!
   for _ in $(seq 300); do
