@@ -114,6 +114,8 @@ impl<B: Billing> Call<B> {
         self.watch.ended(match end {
             _ if client.is_err() => Outcome::ClientGone,
             End::Whole => Outcome::Answered,
+            // It went while the upstream was waited for.
+            _ if reply.is_gone() => Outcome::ClientGone,
             End::Broken | End::NoForm | End::Undrained => Outcome::BrokenOff,
         });
         if is_stream && end == End::Whole {

@@ -41,7 +41,7 @@ const ORDER_ITEMS_FIELDS: &[ParamSpec] = &[
     ParamSpec::new("PeriodUnit", Kind::String).one_of(&["Month", "Year"]),
     ParamSpec::new("PromotionId", Kind::String).ignored(),
     ParamSpec::new("ResourceIds", Kind::Strings).items_max(100),
-    ParamSpec::new("ResourceType", Kind::String).required().one_of(&["DurationPackage"]),
+    ParamSpec::new("ResourceType", Kind::String).required(),
 ];
 
 const ORDER_ITEMS_COMPONENTS_FIELDS: &[ParamSpec] =
@@ -71,7 +71,7 @@ pub struct OrderItems {
     pub period_unit: Option<String>,
     /// At most 100 items.
     pub resource_ids: Vec<String>,
-    /// One of `DurationPackage`. Example: `DurationPackage`.
+    /// Example: `DurationPackage`.
     pub resource_type: String,
 }
 
