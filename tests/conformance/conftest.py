@@ -50,13 +50,8 @@ class Database:
 
 class ConformanceServer(Server):
     def __init__(self, database: Database, upstream_port: int):
-        super().__init__("none", upstream_port, "sk-conformance")
-        self.database = database
+        super().__init__("none", upstream_port, "sk-conformance", database=database.url)
         database.path = self.data / "creel.db"
-
-    @property
-    def environment(self) -> dict:
-        return super().environment | ({"CREEL_DATABASE": self.database.url} if self.database.url else {})
 
 
 class World:

@@ -101,7 +101,7 @@ def test_the_ledger_is_exported_added_up_and_compared_with_an_invoice(tenant, sp
     world = tenant.world
     rows = list(csv.DictReader(io.StringIO(world.admin("ledger", "export", "--format", "csv"))))
     own = [row for row in rows if row["runtime_id"] == spent[0]]
-    lines = [json.loads(line) for line in world.admin("ledger", "export").splitlines()]
+    lines = [json.loads(line) for line in world.server.admin("ledger", "export").stdout.splitlines()]
     assert [(line["id"], line["formula"]) for line in lines] == [(row["id"], row["formula"]) for row in rows]
     assert len(own) == 2 and all(row["price_version"].startswith("pv-") for row in own)
     for row in own:

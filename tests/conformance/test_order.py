@@ -1,5 +1,7 @@
 """Orders of credit packs, their prices, and what happens when a pack is used up."""
 
+import itertools
+
 from driver import happy
 from test_runtime import make
 
@@ -14,9 +16,14 @@ def offered(world) -> list[dict]:
     return [{"ResourceType": "CreditPackage", "Period": 1, "PeriodUnit": "Month", "Amount": 2, "Components": size}]
 
 
+AMOUNTS = itertools.cycle((2, 3))
+
+
 @happy("CreateMultiOrder")
 def create(t):
-    return {"OrderType": "create", "OrderItems": offered(t.world)}
+    # Each is another order than the one before: nothing else in it could differ.
+    (item,) = offered(t.world)
+    return {"OrderType": "create", "OrderItems": [item | {"Amount": next(AMOUNTS)}]}
 
 
 @happy("DescribeMultiPrice")
@@ -30,7 +37,7 @@ def orders(_):
 
 
 def packs(t) -> list[str]:
-    (order,) = t.call("CreateMultiOrder", create(t))["OrderIds"]
+    (order,) = t.call("CreateMultiOrder", OrderType="create", OrderItems=offered(t.world))["OrderIds"]
     return t.call("DescribeCreditOrders", OrderIds=[order])["Orders"][0]["CreditPackageIds"]
 
 

@@ -63,7 +63,7 @@ def shown(t, name: str) -> dict:
 
 
 def test_providers_are_made_changed_and_forgotten(tenant):
-    with tenant.claim("CreateSystemProvider", "ProviderName", "Api", "Endpoints", "Endpoints.BaseUrl", "Endpoints.Weight"):
+    with tenant.claim("CreateSystemProvider", "ProviderName", "Api", "Endpoints.BaseUrl", "Endpoints.Weight"):
         addresses = [{"BaseUrl": "https://one/v1/", "Weight": 3}, {"BaseUrl": "https://two/v1"}]
         tenant.call("CreateSystemProvider", ProviderName="lobster", Api="anthropic-messages", Endpoints=addresses)
         told = shown(tenant, "lobster")
@@ -72,7 +72,7 @@ def test_providers_are_made_changed_and_forgotten(tenant):
         tenant.refused("CreateSystemProvider", "EntityAlreadyExists.SystemProvider", create(tenant), ProviderName="lobster")
         tenant.refused("CreateSystemProvider", "InvalidProviderName", create(tenant), ProviderName="a b")
         tenant.refused("CreateSystemProvider", "InvalidEndpoints", create(tenant), Endpoints=[{"BaseUrl": "ftp://x"}])
-    with tenant.claim("UpdateSystemProvider", "ProviderName", "Api", "Endpoints", "Endpoints.BaseUrl", "Endpoints.Weight"):
+    with tenant.claim("UpdateSystemProvider", "ProviderName", "Api", "Endpoints.BaseUrl", "Endpoints.Weight"):
         tenant.call("UpdateSystemProvider", ProviderName="lobster", Api="openai-responses")
         assert shown(tenant, "lobster")["Endpoints"] == told["Endpoints"]
         tenant.call("UpdateSystemProvider", ProviderName="lobster", Endpoints=[{"BaseUrl": "https://two/v1", "Weight": 2}])
@@ -121,7 +121,7 @@ def test_models_are_offered_and_no_more(tenant):
         tenant.call("PutSystemModel", ProviderName=name, LlmCode="m")
         assert shown(tenant, name)["Models"] == [{"LlmCode": "m", "Name": "m"}]
         tenant.refused("PutSystemModel", "InvalidLlmCode", ProviderName=name, LlmCode="a b")
-    with tenant.claim("PutSystemModel", "Routes", "Routes.LlmCode", "Routes.ProviderName", "Routes.ContextTokensMax", "RouteOrder"):
+    with tenant.claim("PutSystemModel", "Routes.LlmCode", "Routes.ProviderName", "Routes.ContextTokensMax", "RouteOrder"):
         other = of_model(tenant)["ProviderName"]
         routes = [{"LlmCode": "m", "ContextTokensMax": 32000}, {"ProviderName": other, "LlmCode": "m"}]
         tenant.call("PutSystemModel", ProviderName=name, LlmCode="auto", Routes=routes, RouteOrder="price")
