@@ -134,7 +134,7 @@ pub fn llm_sse(data: &[u8]) {
         for piece in body.chunks(size.max(1)) {
             let pushed = splitter.push(piece, |event| {
                 raw.extend_from_slice(event.raw);
-                said.push(event.data.map(|data| data.into_owned()));
+                said.push(event.data.map(std::borrow::Cow::into_owned));
             });
             if pushed.is_err() {
                 return None;

@@ -18,7 +18,7 @@ use crate::webhook::{Webhook, WebhookError};
 pub(crate) enum OrderApproval {
     Automatic,
     Manual,
-    Webhook(Webhook),
+    Webhook(Box<Webhook>),
 }
 
 /// What the webhook answers.
@@ -42,7 +42,7 @@ impl OrderApproval {
     pub(crate) fn new(config: &OrdersConfig, clock: Arc<dyn Clock>) -> Result<Self, rustls::Error> {
         Ok(match (config.approval, &config.webhook) {
             (ApprovalKind::Automatic, _) => Self::Automatic,
-            (ApprovalKind::Webhook, Some(webhook)) => Self::Webhook(Webhook::new(webhook, clock)?),
+            (ApprovalKind::Webhook, Some(webhook)) => Self::Webhook(Box::new(Webhook::new(webhook, clock)?)),
             // Without its webhook, an approval by it is refused when the configuration is read.
             (ApprovalKind::Manual | ApprovalKind::Webhook, _) => Self::Manual,
         })

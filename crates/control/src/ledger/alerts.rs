@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use creel_wire::id::AccountId;
+use creel_wire::id::{AccountId, CreditPackId, ResourceGroupId};
 use creel_wire::money::Micros;
 
 use super::{Credits, Entry, LedgerError};
@@ -46,8 +46,8 @@ pub(super) async fn note(tx: &mut Tx, entries: &[Entry], now_ms: i64) -> Result<
         // Calls that began on one day are of the same cycles.
         let subjects: &mut BTreeSet<&str> = quotas.entry(entry.hour.div_euclid(24)).or_default();
         subjects.insert(entry.runtime_id.as_str());
-        subjects.extend(entry.resource_group_id.as_ref().map(|id| id.as_str()));
-        packs.extend(entry.pack_id.as_ref().map(|id| id.as_str()));
+        subjects.extend(entry.resource_group_id.as_ref().map(ResourceGroupId::as_str));
+        packs.extend(entry.pack_id.as_ref().map(CreditPackId::as_str));
         if entry.pack_id.is_some() {
             accounts.insert(entry.account_id.as_str());
         }

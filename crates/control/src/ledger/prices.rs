@@ -64,11 +64,14 @@ pub struct SystemPrice {
     pub card: RateCard,
 }
 
+/// A price of a tenant's own provider, and where its multiplier may go.
+type OwnPrice = (RateCard, Option<MultiplierRange>);
+
 /// All prices in effect at one moment.
 #[derive(Debug, Default)]
 pub struct PriceList {
     system: HashMap<String, HashMap<String, RateCard>>,
-    own: HashMap<(AccountId, ProviderId), HashMap<String, (RateCard, Option<MultiplierRange>)>>,
+    own: HashMap<(AccountId, ProviderId), HashMap<String, OwnPrice>>,
 }
 
 impl PriceList {

@@ -17,7 +17,10 @@ use crate::caller::Caller;
 use crate::harness::TestApp;
 
 /// A webhook that answers with the status it is told to; its address and what it gets.
-async fn webhook(status: Arc<AtomicU16>) -> (String, mpsc::UnboundedReceiver<(HeaderMap, Value)>) {
+async fn webhook(
+    t: &TestStore,
+    status: Arc<AtomicU16>,
+) -> (String, mpsc::UnboundedReceiver<(HeaderMap, Value)>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let app = Router::new().fallback(move |headers: HeaderMap, body: String| async move {
         // Before the test learns of it and changes the status.
@@ -27,7 +30,11 @@ async fn webhook(status: Arc<AtomicU16>) -> (String, mpsc::UnboundedReceiver<(He
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/alerts", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await });
+    let stop = t.tasks.cancelled();
+    t.tasks.spawn("webhook", async move {
+        let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned());
+        served.await.unwrap();
+    });
     (url, receiver)
 }
 
@@ -50,7 +57,7 @@ async fn use_up(t: &TestStore, runtime: &str, micros: i64) {
 both_databases! {
     async fn an_alert_is_delivered_signed_and_once(t) {
         let status = Arc::new(AtomicU16::new(500));
-        let (url, mut got) = webhook(status.clone()).await;
+        let (url, mut got) = webhook(&t, status.clone()).await;
         let app = TestApp::start_with(&t, Arc::new(tempfile::tempdir().unwrap()), |config| {
             config.alerts.webhook = Some(WebhookConfig {
                 url,

@@ -81,7 +81,7 @@ async fn total(caller: &Caller<'_>) -> Value {
 type Asked = Arc<Mutex<Vec<(HashMap<String, String>, Value)>>>;
 
 /// A webhook that answers with a status and text; its address.
-async fn webhook(answer: Arc<Mutex<(u16, &'static str)>>) -> (String, Asked) {
+async fn webhook(t: &TestStore, answer: Arc<Mutex<(u16, &'static str)>>) -> (String, Asked) {
     let asked = Asked::default();
     let app = Router::new()
         .fallback(move |State(asked): State<Asked>, headers: HeaderMap, body: String| async move {
@@ -94,7 +94,11 @@ async fn webhook(answer: Arc<Mutex<(u16, &'static str)>>) -> (String, Asked) {
         .with_state(asked.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/approve", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await });
+    let stop = t.tasks.cancelled();
+    t.tasks.spawn("webhook", async move {
+        let served = axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned());
+        served.await.unwrap();
+    });
     (url, asked)
 }
 
@@ -200,7 +204,7 @@ both_databases! {
 
     async fn a_webhook_approves_once_or_nothing_is_written(t) {
         let says = Arc::new(Mutex::new((200, r#"{"Decision":"approve"}"#)));
-        let (url, asked) = webhook(says.clone()).await;
+        let (url, asked) = webhook(&t, says.clone()).await;
         let app = shop(&t, ApprovalKind::Webhook, Some(url)).await;
         let root = Caller::root(&app);
         let once = crate::caller::with(TWO, &[("ClientToken", "token")]);

@@ -216,6 +216,7 @@ async fn a_question_asked_twice_gets_the_same_answer() {
         let (asks, asks_rx) = tokio::sync::mpsc::channel(1);
         let (answers_tx, mut answers) = tokio::sync::mpsc::unbounded_channel();
         let ledger = owner.ledger.clone();
+        #[expect(clippy::disallowed_methods, reason = "its end is awaited below")]
         let line = tokio::spawn(async move { ledger.serve("r", asks_rx, answers_tx).await });
         let id = id as u64;
         asks.send(vec![Asked { id, again: true, ask: ask.clone() }]).await.unwrap();

@@ -3,7 +3,7 @@
 //! Spans wait in a bounded queue of the library's own thread and are dropped where it is full: a collector that is slow
 //! or gone slows no call.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -154,7 +154,7 @@ impl Open {
             self.span.set_status(Status::error(error));
         }
         self.span.set_attributes(attributes);
-        self.span.end_with_timestamp(SystemTime::now());
+        self.span.end();
     }
 }
 

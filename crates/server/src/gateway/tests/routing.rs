@@ -176,7 +176,7 @@ async fn nothing_is_tried_again_once_an_answer_has_begun() {
             .into_body()
             .collect()
             .await
-            .map(|whole| whole.to_bytes())
+            .map(http_body_util::Collected::to_bytes)
             .unwrap_or_else(|_| Bytes::new());
         assert!(!got.windows(5).any(|part| part == b"hello"), "{got:?}");
         let booked = many.house.billing.after(2).await;
