@@ -42,9 +42,8 @@ rust_tests() {
   fi
 }
 
-# The whole workspace, as the stage before: `-p creel` alone selects other features of its dependencies and would build
-# dozens of them anew.
-binary() { cargo build --locked --workspace --bins; }
+# With the tests, as the stage before: without them cargo selects other features of dependencies and builds dozens anew.
+binary() { cargo build --locked --workspace --all-targets; }
 
 conformance() {
   CREEL_BIN="$REPO_DIR/target/debug/creel" scripts/with-postgres.sh \
