@@ -19,10 +19,11 @@ const LONG_FILES: &[(&str, &str)] = &[];
 const EDGES: &[(&str, &[&str])] = &[
     ("creel-wire", &[]),
     ("creel-llm", &["creel-wire"]),
-    ("creel-control", &["creel-wire"]),
+    ("creel-skills", &["creel-wire"]),
+    ("creel-control", &["creel-skills", "creel-wire"]),
     ("creel-guest", &["creel-wire"]),
     ("creel-drivers", &["creel-control", "creel-wire"]),
-    ("creel", &["creel-control", "creel-llm", "creel-wire", "creel-drivers", "creel-guest"]),
+    ("creel", &["creel-control", "creel-llm", "creel-wire", "creel-drivers", "creel-guest", "creel-skills"]),
 ];
 
 /// Crates that do I/O. `wire` and `llm` take bytes and give bytes, so nothing below them may be one of these.

@@ -5,6 +5,8 @@
 //! [`ToGuest::Challenge`]; the guest answers with [`ToServer::Hello`], signed by the key it enrolled with.
 //! A guest is believed about what it did, never about what it may do: nothing it sends grants it anything.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{InvocationId, RuntimeId};
@@ -17,6 +19,9 @@ pub const PROTOCOL_VERSION: u32 = 1;
 
 /// A guest that runs [`InvocationRequest::Command`].
 pub const FEATURE_COMMANDS: &str = "commands";
+
+/// A guest that installs skills ([`DesiredState::skills`]) and reports them ([`ToServer::Skills`]).
+pub const FEATURE_SKILLS: &str = "skills";
 
 /// Bytes of a command's output that are kept, its end.
 pub const OUTPUT_BYTES_MAX: usize = 24 * 1024;
@@ -45,6 +50,18 @@ pub struct EnrollResponse {
 /// The bytes a guest signs to prove itself on a new link.
 pub fn hello_signing_input(nonce: &str, runtime_id: &RuntimeId, boot_id: &str) -> Vec<u8> {
     format!("creel-guest-hello\n{nonce}\n{runtime_id}\n{boot_id}").into_bytes()
+}
+
+/// Header by which a guest proves itself when it fetches a skill's content (`GET /guest/v1/skills/<content hash>`):
+/// `<runtime id>:<unix seconds>:<base64 of the signature over skill_fetch_signing_input>`.
+pub const SKILL_FETCH_HEADER: &str = "x-creel-guest";
+
+/// Seconds that a fetch's time may differ from the server's.
+pub const SKILL_FETCH_SKEW_S: i64 = 300;
+
+/// The bytes a guest signs to fetch one skill's content.
+pub fn skill_fetch_signing_input(runtime_id: &RuntimeId, content_hash: &str, unix_s: i64) -> Vec<u8> {
+    format!("creel-guest-skill\n{runtime_id}\n{content_hash}\n{unix_s}").into_bytes()
 }
 
 /// From the server to a guest.
@@ -82,6 +99,8 @@ pub enum ToServer {
     Observation(Observation),
     /// How far the desired state is applied.
     Receipt(Receipt),
+    /// The skills that the agent has; sent at each change, only by guests with [`FEATURE_SKILLS`].
+    Skills(SkillInventory),
     /// The outcome of one invocation.
     InvocationResult { invocation_id: InvocationId, outcome: InvocationOutcome },
 }
@@ -101,6 +120,113 @@ pub struct DesiredState {
     pub provider: AgentProvider,
     /// `None` while no model group is effective: the agent runs, and can answer nothing.
     pub models: Option<ModelConfig>,
+    /// `None` from a server that knows no skills: the guest then leaves skills alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skills: Option<SkillsConfig>,
+}
+
+/// The skills of an agent, and what happens to others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkillsConfig {
+    /// To be installed, by name; names are unique.
+    pub install: Vec<Skill>,
+    /// Authorised and not installed by itself: where `secure`, the agent may have exactly these beside `install`.
+    pub permitted: Vec<SkillPin>,
+    /// Only the skills above may be visible; the agent writes none, and bundled ones are off.
+    pub secure: bool,
+    /// What the guest does about skills that are not as they should be.
+    pub drift: DriftPolicy,
+}
+
+/// One skill to install.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skill {
+    pub pin: SkillPin,
+    /// Semantic version, for people.
+    pub version: String,
+    /// Bytes of the content as it is fetched, at the most; the guest refuses more.
+    pub archive_bytes: u64,
+    /// False: it stays in its place and the agent does not see it.
+    pub enabled: bool,
+    /// Set for this skill alone.
+    pub env: BTreeMap<String, Secret>,
+    /// For the variable that the skill's front matter names as its primary one.
+    pub api_key: Option<Secret>,
+}
+
+/// A skill's name and exactly which bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SkillPin {
+    /// As in its front matter: `[a-z0-9-]`, at most 64; also the name of its folder.
+    pub name: String,
+    /// As [`crate::skill_content::content_hash`] gives it.
+    pub content_hash: String,
+}
+
+/// What a guest does when a skill was changed beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DriftPolicy {
+    /// Reports it.
+    Observe,
+    /// Reports it, and the server raises it as a risk.
+    Warn,
+    /// Puts the authorised content back, removes what may not be there, and reports what it did.
+    Restore,
+}
+
+/// What a guest found in the places where the agent looks for skills.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkillInventory {
+    /// The desired state that it was compared with.
+    pub generation: i64,
+    /// At most [`SKILLS_SEEN_MAX`]; bundled skills are not listed.
+    pub skills: Vec<SkillSeen>,
+    /// More were there than are listed.
+    pub truncated: bool,
+}
+
+/// Skills that an inventory lists at the most.
+pub const SKILLS_SEEN_MAX: usize = 500;
+
+/// One skill, as found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkillSeen {
+    pub name: String,
+    /// Where it lies, such as `managed` or `workspace`.
+    pub place: String,
+    /// `None` where it could not be read within its limits, or is not there.
+    pub content_hash: Option<String>,
+    pub state: SkillState,
+    /// What went wrong or what was done, in words for an operator.
+    pub note: Option<String>,
+}
+
+/// How a skill stands against the desired state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkillState {
+    /// As authorised, and visible to the agent.
+    Installed,
+    /// As authorised, and turned off.
+    Disabled,
+    /// Wanted, and not there yet.
+    Pending,
+    /// Wanted, and cannot be installed; the note says why.
+    Failed,
+    /// Its bytes are not the authorised ones.
+    Modified,
+    /// Nobody authorised it: the agent or its user put it there.
+    Foreign,
+    /// It hides an authorised skill of the same name.
+    Shadowing,
+}
+
+impl SkillState {
+    /// Whether somebody other than the administrator brought it about.
+    pub fn is_drift(self) -> bool {
+        matches!(self, Self::Modified | Self::Foreign | Self::Shadowing)
+    }
 }
 
 /// The effective model group of an agent.

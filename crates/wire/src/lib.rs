@@ -10,5 +10,6 @@ pub mod params;
 pub mod price;
 pub mod secret;
 pub mod sign;
+pub mod skill_content;
 pub mod time;
 pub mod words;

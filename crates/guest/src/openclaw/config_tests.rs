@@ -23,7 +23,7 @@ fn gateway(api: &str) -> ProviderEndpoint {
 }
 
 fn desired(models: Option<ModelConfig>) -> DesiredState {
-    DesiredState { generation: 3, provider: AgentProvider::OpenClaw, models }
+    DesiredState { generation: 3, provider: AgentProvider::OpenClaw, models, skills: None }
 }
 
 fn rendered(desired: &DesiredState) -> Rendered {

@@ -42,7 +42,7 @@ fn desired(generation: i64, models: &[&str]) -> DesiredState {
         models: models.iter().map(model).collect(),
     };
     let models = ModelConfig { providers: vec![provider], default_model: None };
-    DesiredState { generation, provider: AgentProvider::OpenClaw, models: Some(models) }
+    DesiredState { generation, provider: AgentProvider::OpenClaw, models: Some(models), skills: None }
 }
 
 fn chat(id: &str, message: &str) -> ToGuest {

@@ -240,7 +240,7 @@ impl Link<'_> {
         })?;
         let (models, marker) =
             desired.map_or((None, String::new()), |(models, marker)| (Some(models), marker));
-        let state = DesiredState { generation, provider: self.guest.agent_provider, models };
+        let state = DesiredState { generation, provider: self.guest.agent_provider, models, skills: None };
         send(&mut self.socket, &ToGuest::Desired(Box::new(state))).await?;
         self.sent = Sent { generation, models_marker: marker };
         match self.early_receipt.take() {
@@ -279,6 +279,7 @@ impl Link<'_> {
             ToServer::Hello { .. } => Err(LinkEnd::Malformed),
             ToServer::Observation(seen) => self.on_observation(seen).await,
             ToServer::Receipt(receipt) => self.on_receipt(receipt).await,
+            ToServer::Skills(_) => Ok(()),
             ToServer::InvocationResult { invocation_id, outcome } => {
                 let messages = &self.links.inner.messages;
                 let finished = messages.finish(&self.guest.runtime_id, &invocation_id, outcome).await;

@@ -1,0 +1,9 @@
+//! Skill packages: what strangers wrote, read within limits, and what can be said about it before an agent runs it.
+//!
+//! [`package::read`] turns an uploaded archive into files in memory and its front matter; [`scan::Scanner`] reads
+//! every file and says what it found and what it could not read. Nothing here does I/O: a package is never unpacked
+//! to a disk, so there is nothing that a path in it could reach.
+
+pub mod package;
+pub mod report;
+pub mod scan;

@@ -1,0 +1,1 @@
+//! Reads every file of a package and says what it found.
