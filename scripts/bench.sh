@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The figures of bench/: scripts/bench.sh [management|lists|agents|gateway|cluster]…; without a name all of them.
+# The figures of bench/: scripts/bench.sh [management|lists|agents|gateway|streams|growth|ledger|cluster]…; without a name all of them.
 # Each prints a JSON line per figure. Everything stays on this machine and ends by itself.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -7,16 +7,19 @@ cd "$REPO_DIR"
 
 scripts/setup.sh rust python postgres openclaw
 cargo build --locked --quiet --profile demo -p creel --bin creel --example api_load --example ledger_load
+cargo build --locked --quiet --profile demo -p creel-control --example ledger_bench
 export CREEL_BIN="$REPO_DIR/target/demo/creel" CREEL_API_LOAD="$REPO_DIR/target/demo/examples/api_load"
 export CREEL_LEDGER_LOAD="$REPO_DIR/target/demo/examples/ledger_load"
+export CREEL_LEDGER_BENCH="$REPO_DIR/target/demo/examples/ledger_bench"
 
-[ $# -gt 0 ] || set -- management lists agents gateway cluster
+[ $# -gt 0 ] || set -- management lists agents gateway streams growth ledger cluster
 for name in "$@"; do
   say "=== bench: $name"
   case "$name" in
-    gateway) bench/gateway.sh ;;
+    gateway | streams | growth) bench/gateway.sh "$name" ;;
+    ledger) CREEL_TEST_POSTGRES_DURABLE=1 scripts/with-postgres.sh "$VENV_DIR/bin/python" "bench/$name.py" ;;
     lists | cluster) scripts/with-postgres.sh "$VENV_DIR/bin/python" "bench/$name.py" ;;
     management | agents) "$VENV_DIR/bin/python" "bench/$name.py" ;;
-    *) die "no benchmark $name: management, lists, agents, gateway or cluster" ;;
+    *) die "no benchmark $name: management, lists, agents, gateway, streams, growth, ledger or cluster" ;;
   esac
 done

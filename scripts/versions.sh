@@ -17,3 +17,6 @@ ANTHROPIC_NODE_VERSION=1.14.0
 
 # Debian's package name of the database server; any major version >= 15 serves.
 POSTGRES_PACKAGE=postgresql
+
+# Another gateway, which scripts/bench.sh gateway compares with.
+ROLTER_VERSION=0.1.0

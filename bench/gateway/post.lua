@@ -1,9 +1,24 @@
--- Posts the file in $BODY with the key in $KEY, and prints one line of figures.
+-- Posts the file in $BODY with the keys in $KEYS, a line each, in turn; prints one line of figures.
 local file = assert(io.open(os.getenv("BODY")))
 wrk.method, wrk.body = "POST", file:read("*a")
 file:close()
 wrk.headers["content-type"] = "application/json"
-wrk.headers["authorization"] = "Bearer " .. os.getenv("KEY")
+local keys, requests, turn = {}, {}, 0
+for key in os.getenv("KEYS"):gmatch("[^\n]+") do
+  keys[#keys + 1] = key
+end
+
+function init()
+  for at, key in ipairs(keys) do
+    wrk.headers["authorization"] = "Bearer " .. key
+    requests[at] = wrk.format()
+  end
+end
+
+function request()
+  turn = turn % #requests + 1
+  return requests[turn]
+end
 
 function done(summary, latency)
   local errors = summary.errors
