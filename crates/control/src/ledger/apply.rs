@@ -16,8 +16,9 @@ use crate::store::{LEDGER_LEASE, Store, StoreError, Topic, Tx};
 
 /// Calls in one transaction at the most.
 const BATCH_CALLS_MAX: usize = 512;
-/// How long settlements gather before they become rows.
-const GATHER: Duration = Duration::from_millis(3);
+/// How long settlements gather before they become rows: what a transaction costs beside its rows is shared by all of
+/// that time. What is shown of usage is behind by this; the journal has it at once.
+const GATHER: Duration = Duration::from_millis(50);
 /// How often changes of other processes are looked for, and calls past their deadline.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a lease lasts, and how often it is renewed, in milliseconds.
@@ -61,6 +62,13 @@ pub(crate) enum Command {
     Flush(oneshot::Sender<()>),
 }
 
+impl Command {
+    /// Somebody waits for it.
+    pub(crate) fn is_urgent(&self) -> bool {
+        !matches!(self, Self::Apply(_) | Self::Forget(_))
+    }
+}
+
 impl Settlement {
     /// The rows of this call.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
@@ -72,8 +80,8 @@ impl Settlement {
             account_id: start.account_id.clone(),
             runtime_id: start.runtime_id.clone(),
             provider_id: start.provider_id.clone(),
-            provider_name: start.provider_name.clone(),
-            model_code: start.model_code.clone(),
+            provider_name: start.provider_name.to_string(),
+            model_code: start.model_code.to_string(),
             pack_id: part.pack.clone(),
             label: part.label,
             usage: if number == 0 { self.settle.usage } else { Default::default() },
@@ -231,8 +239,11 @@ pub(crate) async fn run(store: Store, inner: Arc<Inner>, mut commands: mpsc::Unb
 impl Applier {
     /// Does a command and those behind it that fit into the same transaction.
     async fn work(&mut self, first: Command, commands: &mut mpsc::UnboundedReceiver<Command>, gather: bool) {
-        if gather && matches!(first, Command::Apply(_) | Command::Forget(_)) && commands.is_empty() {
-            tokio::time::sleep(GATHER).await;
+        if gather && !first.is_urgent() && commands.len() < BATCH_CALLS_MAX {
+            tokio::select! {
+                () = self.inner.urgent.notified() => {}
+                () = tokio::time::sleep(GATHER) => {}
+            }
         }
         let (mut batch, mut forget) = (Vec::new(), Vec::new());
         let mut next = Some(first);

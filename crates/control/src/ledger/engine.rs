@@ -73,6 +73,7 @@ impl Engine {
             backlog: AtomicUsize::new(0),
             room: Notify::new(),
             dirty: Notify::new(),
+            urgent: Notify::new(),
             fenced: CancellationToken::new(),
             gateways: Gateways::default(),
         };

@@ -31,6 +31,8 @@ pub(crate) struct Inner {
     pub(super) backlog: AtomicUsize,
     pub(super) room: Notify,
     pub(super) dirty: Notify,
+    /// The applier is not to let settlements gather any longer.
+    pub(super) urgent: Notify,
     pub(super) fenced: CancellationToken,
     pub(crate) gateways: Gateways,
 }
@@ -115,8 +117,12 @@ impl Inner {
         if matches!(command, Command::Apply(_)) {
             self.backlog.fetch_add(1, Ordering::Relaxed);
         }
+        let is_urgent = command.is_urgent();
         // The applier ends only with the process; what it did not do is in the journal.
         let _ = self.commands.send(command);
+        if is_urgent {
+            self.urgent.notify_one();
+        }
     }
 
     pub(crate) fn backlog_shrinks(&self, by: usize) {

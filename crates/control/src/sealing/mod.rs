@@ -4,13 +4,15 @@
 //! them since. Both logs are sealed in the same way, each by roots of its own; only the audit log's rows are removed
 //! some day. `docs/audit.md` says who can hide what.
 
+mod committed;
 mod sealer;
 mod verify;
 
+pub(crate) use committed::Committed;
 pub use sealer::{Retention, Sealer, SealerConfig};
 pub use verify::{Difference, Verified, verify};
 
-use crate::seal::{Break, FileError, Leaf, leaf_hash};
+use crate::seal::{Break, FileError, Hash, Leaf, leaf_hash};
 use crate::store::StoreError;
 
 /// What is sealed.
@@ -57,9 +59,22 @@ pub(crate) struct SealRow {
 }
 
 impl SealRow {
-    fn leaf(&self) -> Leaf {
-        Leaf(self.id.clone(), leaf_hash(&self.bytes))
+    fn hash(&self) -> Hash {
+        leaf_hash(&self.bytes)
     }
+
+    fn unsealed(self) -> Unsealed {
+        Unsealed { leaf: Leaf(self.id.clone(), self.hash()), at_ms: self.at_ms, index: self.index }
+    }
+}
+
+/// A row that is to be sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unsealed {
+    pub(crate) leaf: Leaf,
+    pub(crate) at_ms: i64,
+    /// As of [`SealRow`].
+    pub(crate) index: Option<(String, Vec<String>)>,
 }
 
 /// Why a log could not be sealed or checked.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use creel_wire::id::AccountId;
 
-use super::{Log, SealError, SealRow};
+use super::{Log, SealError, SealRow, Unsealed};
 use crate::audit::{Decision, Event, Outcome};
 use crate::id_gen::IdGen;
 use crate::seal::{Chain, Leaf, Record, Root, RootsFile, SealKey};
@@ -22,7 +22,7 @@ use crate::tasks::Tasks;
 /// Between two passes.
 const PASS_EVERY: Duration = Duration::from_secs(2);
 /// Rows of a batch at the most.
-const BATCH_ROWS: u64 = 1_000;
+const BATCH_ROWS: usize = 1_000;
 /// How long the lease lasts; renewed by every pass.
 const LEASE_MS: i64 = 15_000;
 const DAY_MS: i64 = 86_400_000;
@@ -112,6 +112,9 @@ impl Sealer {
     /// Seals everything that is committed now; gives how many rows that were.
     pub async fn pass(&mut self) -> Result<usize, SealError> {
         let holds = self.keep_lease().await?;
+        if self.config.log == Log::Ledger {
+            self.store.committed().want(holds);
+        }
         self.follow().await?;
         if !holds {
             return Err(SealError::NotTheSealer);
@@ -119,15 +122,16 @@ impl Sealer {
         self.announce_removal().await?;
         // Said by the file, which the database's administrator cannot write, and not by rows that lost their tags.
         let is_first = self.last_root().is_none();
-        let mut sealed = 0;
+        let mut sealed = self.seal_committed().await?;
         let mut after = (i64::MIN, String::new());
         loop {
-            let rows = self.store.list_unsealed(self.config.log, &after, BATCH_ROWS).await?;
+            let rows = self.store.list_unsealed(self.config.log, &after, BATCH_ROWS as u64).await?;
             let Some(last) = rows.last() else { break };
             after = (last.at_ms, last.id.clone());
             let rows = self.ours(rows, is_first);
             if !rows.is_empty() {
                 sealed += rows.len();
+                self.store.committed().remove(&rows);
                 self.seal(rows, None).await?;
             }
         }
@@ -135,9 +139,30 @@ impl Sealer {
         Ok(sealed)
     }
 
+    /// Seals what this process knows to be committed, until little is left.
+    async fn seal_committed(&mut self) -> Result<usize, SealError> {
+        let mut sealed = 0;
+        while self.config.log == Log::Ledger {
+            let rows = self.store.committed().take(BATCH_ROWS);
+            let count = rows.len();
+            if count > 0 {
+                match self.seal(rows, None).await {
+                    Ok(()) => sealed += count,
+                    // One of them was sealed or changed meanwhile: the database says which.
+                    Err(SealError::Overtaken) => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            if count < BATCH_ROWS {
+                break;
+            }
+        }
+        Ok(sealed)
+    }
+
     /// The rows that Creel wrote. Others are never sealed, so that they stay visible as what they are. Rows from before
     /// there were tags are taken as they are, by the first pass of all.
-    fn ours(&self, rows: Vec<SealRow>, is_first: bool) -> Vec<SealRow> {
+    fn ours(&self, rows: Vec<SealRow>, is_first: bool) -> Vec<Unsealed> {
         let log = self.config.log;
         let tag_key = self.config.key.tag_key();
         let is_ours = |row: &SealRow| (is_first && row.tag.is_empty()) || tag_key.tag(&row.bytes) == row.tag;
@@ -146,7 +171,7 @@ impl Sealer {
             let (id, name) = (&row.id, log.name());
             tracing::error!(row.id = %id, log.name = name, "the row {id} of the {name} log was not written by Creel, or was changed");
         }
-        ours
+        ours.into_iter().map(SealRow::unsealed).collect()
     }
 
     fn last_root(&self) -> Option<&Root> {
@@ -221,10 +246,10 @@ impl Sealer {
 
     /// Makes one batch of these rows. An announcement is the one row, not in the store yet and written too, with the
     /// first batch that is kept from then on.
-    async fn seal(&mut self, rows: Vec<SealRow>, announced: Option<(Event, i64)>) -> Result<(), SealError> {
+    async fn seal(&mut self, rows: Vec<Unsealed>, announced: Option<(Event, i64)>) -> Result<(), SealError> {
         let Some(epoch) = self.epoch else { return Err(SealError::NotTheSealer) };
         let log = self.config.log;
-        let leaves: Vec<Leaf> = rows.iter().map(SealRow::leaf).collect();
+        let leaves: Vec<Leaf> = rows.iter().map(|row| row.leaf.clone()).collect();
         let times = rows.iter().map(|row| row.at_ms);
         let times = (times.clone().min().unwrap_or_default(), times.max().unwrap_or_default());
         let mut root = Root::next(log.name(), self.last_root(), &leaves, times, self.store.clock().now_ms());
@@ -281,7 +306,7 @@ impl Sealer {
             at_ms: now_ms,
         };
         tracing::info!(audit.batches = until - kept_from + 1, "audit rows are older than they are kept");
-        self.seal(vec![event.seal_row(String::new(), None)], Some((event, until + 1))).await
+        self.seal(vec![event.seal_row(String::new(), None).unsealed()], Some((event, until + 1))).await
     }
 
     /// Removes batches that the last root says are not kept.

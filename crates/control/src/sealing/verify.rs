@@ -222,7 +222,7 @@ impl Verifier<'_> {
             for row in rows {
                 match expected.remove(row.id.as_str()) {
                     None => self.report(Difference::Inserted { id: row.id, batch }),
-                    Some(hash) if hash == row.leaf().1 => good.push(row),
+                    Some(hash) if hash == row.hash() => good.push(row),
                     Some(_) => self.report(Difference::Changed { id: row.id, batch }),
                 }
             }

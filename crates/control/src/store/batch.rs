@@ -1,10 +1,12 @@
-//! Inserting many rows with few statements.
+//! Many values in few statements, whose texts recur: a database prepares each text once, and for statements as long as
+//! these that is most of the work. So lists are padded, and rows cut, to powers of two.
 
 use super::{StoreError, Tx, Value};
 
-/// Rows in one statement at the most.
-const ROWS_MAX: usize = 500;
-/// Bound parameters in one statement at the most: SQLite takes 32,766, PostgreSQL 65,535.
+/// Rows in one statement at the most: SQLite's prepared statements stay in this process's memory.
+const ROWS_MAX_SQLITE: usize = 128;
+const ROWS_MAX_POSTGRES: usize = 512;
+/// Bound parameters in one statement at the most: PostgreSQL takes 65,535.
 const PARAMS_MAX: usize = 30_000;
 
 impl Tx {
@@ -15,15 +17,30 @@ impl Tx {
         columns: &[&'static str],
         rows: Vec<Vec<Value>>,
     ) -> Result<(), StoreError> {
-        let per_statement = ROWS_MAX.min(PARAMS_MAX / columns.len().max(1)).max(1);
-        let mut rows = rows.into_iter().peekable();
-        while rows.peek().is_some() {
-            let chunk: Vec<Vec<Value>> = rows.by_ref().take(per_statement).collect();
-            let sql = insert_text(table, columns, chunk.len(), self.is_postgres());
-            self.execute(sql, chunk.into_iter().flatten().collect()).await?;
+        let rows_max = if self.is_postgres() { ROWS_MAX_POSTGRES } else { ROWS_MAX_SQLITE };
+        let rows_max = rows_max.min(PARAMS_MAX / columns.len().max(1));
+        let mut rows = rows.into_iter();
+        while let Some(count) = portion(rows.len(), rows_max) {
+            let sql = insert_text(table, columns, count, self.is_postgres());
+            self.execute(sql, rows.by_ref().take(count).flatten().collect()).await?;
         }
         Ok(())
     }
+}
+
+/// How many of what is left go into the next statement: the largest power of two; `None` where nothing is left.
+pub(super) fn portion(left: usize, max: usize) -> Option<usize> {
+    left.min(max.max(1)).checked_ilog2().map(|power| 1 << power)
+}
+
+/// Values for a list that repeats its last one until there are a power of two of them, which changes nothing for `IN`.
+pub(super) fn padded<'a>(texts: impl ExactSizeIterator<Item = &'a str>) -> Vec<Value> {
+    let count = texts.len().next_power_of_two();
+    let mut values: Vec<Value> = texts.map(Value::from).collect();
+    if let Some(last) = values.last().cloned() {
+        values.resize(count, last);
+    }
+    values
 }
 
 /// PostgreSQL wants its parameters numbered. SQLite takes `$1` for a name, and looks each name up among all before it:
@@ -43,6 +60,25 @@ fn insert_text(table: &str, columns: &[&str], rows: usize, numbered: bool) -> St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_are_cut_and_lists_padded_to_powers_of_two() {
+        let cut = |mut left: usize| {
+            let mut portions = Vec::new();
+            while let Some(count) = portion(left, 100) {
+                portions.push(count);
+                left -= count;
+            }
+            portions
+        };
+        assert_eq!(cut(0), [0; 0]);
+        assert_eq!(cut(205), [64, 64, 64, 8, 4, 1]);
+        let texts = ["a", "b", "c"];
+        let padded_of = |count: usize| padded(texts.iter().copied().take(count));
+        assert_eq!(padded_of(0), []);
+        assert_eq!(padded_of(1), [Value::from("a")]);
+        assert_eq!(padded_of(3), ["a", "b", "c", "c"].map(Value::from));
+    }
 
     #[test]
     fn parameters_are_numbered_through() {

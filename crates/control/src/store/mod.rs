@@ -43,6 +43,7 @@ use futures_util::future::BoxFuture;
 
 use crate::clock::Clock;
 use crate::seal::TagKey;
+use crate::sealing::Committed;
 use crate::tasks::Tasks;
 pub use audit::audit_search_statement;
 pub use command::command_list_statement;
@@ -124,6 +125,7 @@ struct Inner {
     topics: Topics,
     recent: Arc<recent::Recent>,
     audit_key: Arc<OnceLock<TagKey>>,
+    committed: Arc<Committed>,
     clock: Arc<dyn Clock>,
 }
 
@@ -138,15 +140,22 @@ impl Store {
         let topics = Topics::default();
         let audit_key = Arc::<OnceLock<TagKey>>::default();
         let recent = Arc::<recent::Recent>::default();
-        let told = writer::Told { topics: topics.clone(), recent: recent.clone() };
+        let committed = Arc::<Committed>::default();
+        let told =
+            writer::Told { topics: topics.clone(), recent: recent.clone(), committed: committed.clone() };
         let writer = writer::Writer::start(&db, told, audit_key.clone(), tasks).await?;
-        Ok(Self { inner: Arc::new(Inner { db, writer, topics, recent, audit_key, clock }) })
+        Ok(Self { inner: Arc::new(Inner { db, writer, topics, recent, audit_key, committed, clock }) })
     }
 
     /// Marks the audit rows that are written from now on; the first key stays.
     pub fn set_audit_key(&self, key: TagKey) {
         // A process has one key: a second call changes nothing.
         let _ = self.inner.audit_key.set(key);
+    }
+
+    /// What was committed and is not sealed yet.
+    pub(crate) fn committed(&self) -> &Committed {
+        &self.inner.committed
     }
 
     /// The clock that stamps rows.

@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
 
 use super::audit::{rows_of_audit, stored_event};
+use super::batch::padded;
 use super::ledger::{rows_of_ledger, seal_row_of_entry};
 use super::{Row, Store, StoreError, Tx, Value, params};
-use crate::sealing::{Log, SealRow};
+use crate::sealing::{Log, SealRow, Unsealed};
 
 /// Ids in one statement at the most.
 const IDS_MAX: usize = 500;
@@ -139,20 +140,20 @@ impl Tx {
         log: Log,
         batch: i64,
         record_json: &str,
-        rows: &[SealRow],
+        rows: &[Unsealed],
     ) -> Result<bool, StoreError> {
         let (table, _, seals) = tables(log);
         let sql = format!("INSERT INTO {seals} (batch, record_json) VALUES ($1, $2)");
         self.execute(sql, params![batch, record_json]).await?;
         let mut sealed = 0;
         for rows in rows.chunks(IDS_MAX) {
-            let ids = rows.iter().map(|row| Value::from(&row.id));
-            let sql = update_text(table, rows.len(), self.is_postgres());
+            let ids = padded(rows.iter().map(|row| row.leaf.0.as_str()));
+            let sql = update_text(table, ids.len(), self.is_postgres());
             sealed += self.execute(sql, std::iter::once(Value::from(batch)).chain(ids).collect()).await?;
         }
         let resources = rows.iter().flat_map(|row| {
             row.index.iter().flat_map(move |(account_id, named)| {
-                named.iter().map(move |resource| params![&row.id, resource, account_id, row.at_ms])
+                named.iter().map(move |resource| params![&row.leaf.0, resource, account_id, row.at_ms])
             })
         });
         let columns = ["audit_id", "resource", "account_id", "at_ms"];

@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::db::{Connection, Sql};
 use super::recent::Recent;
 use super::{Db, Row, StoreError, Topic, Topics, Value};
-use crate::seal::TagKey;
+use crate::seal::{Leaf, TagKey, leaf_hash};
+use crate::sealing::{Committed, Unsealed};
 use crate::tasks::Tasks;
 
 /// Jobs that wait for the SQLite writer at the most; more callers wait for a place.
@@ -29,7 +30,10 @@ pub struct Tx {
     raised: Vec<Topic>,
     /// Accounts that this transaction has an audit row of.
     changed: Vec<String>,
+    /// Rows that this transaction inserts and that are to be sealed.
+    unsealed: Vec<Unsealed>,
     audit_key: Arc<OnceLock<TagKey>>,
+    committed: Arc<Committed>,
 }
 
 /// What in this process is told of every commit.
@@ -37,17 +41,24 @@ pub struct Tx {
 pub(super) struct Told {
     pub(super) topics: Topics,
     pub(super) recent: Arc<Recent>,
+    pub(super) committed: Arc<Committed>,
 }
 
 impl Told {
     /// Comes after the commit and before the answer to whoever asked for it.
-    fn of(&self, tx: &Tx) {
+    fn of(&self, tx: &mut Tx) {
+        self.committed.add(&mut tx.unsealed);
         tx.changed.iter().for_each(|account_id| self.recent.forget(account_id));
         tx.raised.iter().for_each(|topic| self.topics.raise(*topic));
     }
 }
 
 impl Tx {
+    fn new(connection: Connection, audit_key: Arc<OnceLock<TagKey>>, told: &Told) -> Self {
+        let (raised, changed, unsealed) = (Vec::new(), Vec::new(), Vec::new());
+        Self { connection, raised, changed, unsealed, audit_key, committed: told.committed.clone() }
+    }
+
     /// All rows of a statement.
     pub async fn fetch_all(
         &mut self,
@@ -86,6 +97,13 @@ impl Tx {
     /// What marks an audit row as written by us; empty until the key is set.
     pub(super) fn audit_tag(&self, row: &[u8]) -> String {
         self.audit_key.get().map(|key| key.tag(row)).unwrap_or_default()
+    }
+
+    /// This row of the ledger is to be sealed once this transaction has committed.
+    pub(super) fn note_unsealed(&mut self, id: &str, at_ms: i64, row: &[u8]) {
+        if self.audit_key.get().is_some() && self.committed.is_wanted() {
+            self.unsealed.push(Unsealed { leaf: Leaf(id.to_owned(), leaf_hash(row)), at_ms, index: None });
+        }
     }
 
     /// Counts of this account's rows are made anew once this transaction has committed.
@@ -141,7 +159,7 @@ impl Writer {
             Db::Sqlite { options, .. } => {
                 let connection = Connection::Sqlite(Box::new(options.connect().await?));
                 let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
-                let tx = Tx { connection, raised: Vec::new(), changed: Vec::new(), audit_key };
+                let tx = Tx::new(connection, audit_key, &told);
                 tasks.spawn("store-writer", run_sqlite(tx, jobs, told));
                 Ok(Writer::Sqlite { queue })
             }
@@ -164,12 +182,7 @@ impl Writer {
             }
             Writer::Postgres { db: Db::Postgres { pool }, told, audit_key } => {
                 let connection = pool.acquire().await.map_err(StoreError::from)?;
-                let tx = Tx {
-                    connection: Connection::Postgres(connection),
-                    raised: Vec::new(),
-                    changed: Vec::new(),
-                    audit_key: audit_key.clone(),
-                };
+                let tx = Tx::new(Connection::Postgres(connection), audit_key.clone(), told);
                 let told = told.clone();
                 // In a task of its own, so that a caller who goes away cannot leave a transaction half done.
                 #[expect(
@@ -194,7 +207,7 @@ where
     match outcome {
         Ok(Ok(value)) => {
             tx.execute("COMMIT", Vec::new()).await?;
-            told.of(&tx);
+            told.of(&mut tx);
             Ok(value)
         }
         Ok(Err(error)) => {
@@ -296,6 +309,7 @@ async fn listen_postgres(pool: sqlx::PgPool, topics: Topics) {
 async fn commit_group(tx: &mut Tx, group: Vec<Job>, told: &Told) {
     tx.raised.clear();
     tx.changed.clear();
+    tx.unsealed.clear();
     let mut finishes = Vec::with_capacity(group.len());
     let mut begun = tx.execute("BEGIN IMMEDIATE", Vec::new()).await;
     for job in group {
@@ -310,12 +324,13 @@ async fn commit_group(tx: &mut Tx, group: Vec<Job>, told: &Told) {
             begun = Err(error);
             continue;
         }
-        let raised_before = tx.raised.len();
+        let (raised_before, unsealed_before) = (tx.raised.len(), tx.unsealed.len());
         let (keep, finish) = job(tx).await;
         let end = if keep { "RELEASE job" } else { "ROLLBACK TO job" };
         let ended = tx.execute(end, Vec::new()).await;
         if !keep {
             tx.raised.truncate(raised_before);
+            tx.unsealed.truncate(unsealed_before);
         }
         match ended {
             Ok(_) => finishes.push(finish),

@@ -1,20 +1,20 @@
 //! Crossings of a warn percentage: noted in the transaction that crosses, and delivered later.
 
+use super::super::batch::padded;
 use super::super::{Store, StoreError, Tx, Value, params};
+use super::marks_from;
 use crate::ledger::{Alert, Cycle, hour_start_ms, month_of};
 use creel_wire::money::Micros;
 
 /// Subjects in one statement at the most.
 const SUBJECTS_MAX: usize = 500;
 
-/// `$n, $n+1, …`: parameters of a list behind others.
-fn marks_from(first: usize, count: usize) -> String {
-    (first..first + count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
-}
-
-fn with(mut values: Vec<Value>, list: &[&str]) -> Vec<Value> {
-    values.extend(list.iter().map(|text| Value::from(*text)));
-    values
+/// The marks of a list behind other values, and all of these values.
+fn with_list(mut values: Vec<Value>, list: &[&str]) -> (String, Vec<Value>) {
+    let list = padded(list.iter().copied());
+    let marks = marks_from(values.len() + 1, list.len());
+    values.extend(list);
+    (marks, values)
 }
 
 /// Whether so many percent of an amount are used: `used * 100 >= amount * percent` in integers that do not overflow,
@@ -41,28 +41,30 @@ impl Tx {
         let month = month_of(hour_start_ms(hour));
         let reached = is_reached("s.used_micros", "s.quota_micros", "s.warn_percent");
         for list in subjects.chunks(SUBJECTS_MAX) {
-            // The numbers are ours, so they stand in the text.
+            let numbers = params![now_ms, day, day_end, week, week_end, month_start, month];
+            let (marks, values) = with_list(numbers, list);
+            // As in the text nothing changes from batch to batch, it is prepared once.
             let sql = format!(
                 "{INSERT}
                  SELECT s.subject_id || '/' || s.start || '/' || s.quota_micros, s.kind, s.subject_id, s.account_id,
-                        s.quota_micros, s.warn_percent, s.used_micros, {now_ms}, 0, {now_ms}
+                        s.quota_micros, s.warn_percent, s.used_micros, CAST($1 AS BIGINT), 0, CAST($1 AS BIGINT)
                  FROM (SELECT q.subject_id, q.kind, q.account_id, q.quota_micros, q.warn_percent,
-                          CASE q.cycle WHEN 'Day' THEN {day} WHEN 'Week' THEN {week} ELSE {month_start} END AS start,
+                          CASE q.cycle WHEN 'Day' THEN CAST($2 AS BIGINT) WHEN 'Week' THEN CAST($4 AS BIGINT)
+                              ELSE CAST($6 AS BIGINT) END AS start,
                           CASE q.cycle
                               WHEN 'Month' THEN COALESCE((SELECT u.used_micros FROM usage_month AS u
-                                  WHERE u.subject_id = q.subject_id AND u.month = {month}), 0)
+                                  WHERE u.subject_id = q.subject_id AND u.month = CAST($7 AS BIGINT)), 0)
                               WHEN 'Week' THEN COALESCE((SELECT CAST(SUM(h.used_micros) AS BIGINT) FROM usage_hour AS h
-                                  WHERE h.subject_id = q.subject_id AND h.hour >= {week} AND h.hour < {week_end}), 0)
+                                  WHERE h.subject_id = q.subject_id AND h.hour >= CAST($4 AS BIGINT) AND h.hour < CAST($5 AS BIGINT)), 0)
                               ELSE COALESCE((SELECT CAST(SUM(h.used_micros) AS BIGINT) FROM usage_hour AS h
-                                  WHERE h.subject_id = q.subject_id AND h.hour >= {day} AND h.hour < {day_end}), 0)
+                                  WHERE h.subject_id = q.subject_id AND h.hour >= CAST($2 AS BIGINT) AND h.hour < CAST($3 AS BIGINT)), 0)
                           END AS used_micros
                        FROM credit_quota AS q
-                       WHERE q.quota_micros IS NOT NULL AND q.warn_percent > 0 AND q.subject_id IN ({})) AS s
+                       WHERE q.quota_micros IS NOT NULL AND q.warn_percent > 0 AND q.subject_id IN ({marks})) AS s
                  WHERE s.used_micros > 0 AND {reached}
-                 ON CONFLICT (id) DO NOTHING",
-                marks_from(1, list.len())
+                 ON CONFLICT (id) DO NOTHING"
             );
-            self.execute(sql, with(Vec::new(), list)).await?;
+            self.execute(sql, values).await?;
         }
         Ok(())
     }
@@ -77,18 +79,19 @@ impl Tx {
         let warn = "COALESCE(MAX(a.warn_percent), 80)";
         let reached = is_reached("s.used", "s.total", "s.warn");
         for list in packs.chunks(SUBJECTS_MAX) {
+            let (marks, values) = with_list(params![now_ms], list);
             let sql = format!(
                 "{INSERT}
-                 SELECT s.id || '/0/' || s.total, 'pack', s.id, s.account_id, s.total, s.warn, s.used, {now_ms}, 0, {now_ms}
+                 SELECT s.id || '/0/' || s.total, 'pack', s.id, s.account_id, s.total, s.warn, s.used, CAST($1 AS BIGINT), 0,
+                        CAST($1 AS BIGINT)
                  FROM (SELECT p.id, p.account_id, p.total_micros AS total, p.used_micros AS used, {warn} AS warn
                        FROM credit_pack AS p LEFT JOIN ledger_account AS a ON a.account_id = p.account_id
-                       WHERE p.id IN ({})
+                       WHERE p.id IN ({marks})
                        GROUP BY p.id, p.account_id, p.total_micros, p.used_micros) AS s
                  WHERE s.warn > 0 AND s.used > 0 AND {reached}
-                 ON CONFLICT (id) DO NOTHING",
-                marks_from(1, list.len())
+                 ON CONFLICT (id) DO NOTHING"
             );
-            self.execute(sql, with(Vec::new(), list)).await?;
+            self.execute(sql, values).await?;
         }
         // Added up in whole credits and the rest of them; of an account with more than all numbers hold nothing is told.
         let sum = |column: &str| {
@@ -99,20 +102,20 @@ impl Tx {
         };
         let (total, used) = (sum("p.total_micros"), sum("p.used_micros"));
         for list in accounts.chunks(SUBJECTS_MAX) {
+            let (marks, values) = with_list(params![now_ms], list);
             let sql = format!(
                 "{INSERT}
                  SELECT s.account_id || '/0/' || s.total, 'account', s.account_id, s.account_id, s.total, s.warn, s.used,
-                        {now_ms}, 0, {now_ms}
+                        CAST($1 AS BIGINT), 0, CAST($1 AS BIGINT)
                  FROM (SELECT p.account_id, {total} AS total, {used} AS used, {warn} AS warn
                        FROM credit_pack AS p LEFT JOIN ledger_account AS a ON a.account_id = p.account_id
-                       WHERE p.runtime_id IS NULL AND p.account_id IN ({})
-                         AND p.starts_at_ms <= {now_ms} AND (p.expires_at_ms IS NULL OR p.expires_at_ms > {now_ms})
+                       WHERE p.runtime_id IS NULL AND p.account_id IN ({marks}) AND p.starts_at_ms <= CAST($1 AS BIGINT)
+                         AND (p.expires_at_ms IS NULL OR p.expires_at_ms > CAST($1 AS BIGINT))
                        GROUP BY p.account_id) AS s
                  WHERE s.warn > 0 AND s.used > 0 AND s.total > 0 AND {reached}
-                 ON CONFLICT (id) DO NOTHING",
-                marks_from(1, list.len())
+                 ON CONFLICT (id) DO NOTHING"
             );
-            self.execute(sql, with(Vec::new(), list)).await?;
+            self.execute(sql, values).await?;
         }
         Ok(())
     }

@@ -13,7 +13,8 @@ pub(crate) use read::{AgentRow, PackHour};
 pub use read::{EntryFilter, entry_list_statement};
 pub(super) use rows::{rows_of_ledger, seal_row_of_entry};
 
-use super::{Store, StoreError, Tx, Value, params};
+use super::batch::padded;
+use super::{Store, StoreError, Tx, params};
 use crate::ledger::JournalRow;
 
 /// The lease under which entries are written.
@@ -21,11 +22,12 @@ pub(crate) const LEDGER_LEASE: &str = "ledger";
 
 /// `$1, $2, …`: as many parameters as there are values.
 fn marks(count: usize) -> String {
-    (1..=count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
+    marks_from(1, count)
 }
 
-fn texts<'a>(values: impl Iterator<Item = &'a str>) -> Vec<Value> {
-    values.map(Value::from).collect()
+/// `$n, $n+1, …`: parameters of a list behind others.
+fn marks_from(first: usize, count: usize) -> String {
+    (first..first + count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
 }
 
 impl Tx {
@@ -44,8 +46,9 @@ impl Tx {
     /// Removes all records of these calls.
     pub(crate) async fn delete_journal(&mut self, calls: &[String]) -> Result<(), StoreError> {
         if !calls.is_empty() {
+            let calls = padded(calls.iter().map(String::as_str));
             let sql = format!("DELETE FROM ledger_journal WHERE call_id IN ({})", marks(calls.len()));
-            self.execute(sql, texts(calls.iter().map(String::as_str))).await?;
+            self.execute(sql, calls).await?;
         }
         Ok(())
     }

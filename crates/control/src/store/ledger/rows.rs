@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::super::batch::{padded, portion};
 use super::super::{Row, Store, StoreError, Tx, Value, params};
-use super::{marks, texts};
+use super::marks;
 use crate::ledger::{Entry, Label, Sums};
 use crate::sealing::SealRow;
 use creel_wire::id::{AccountId, CallId, CreditPackId, EndUserId, ResourceGroupId};
@@ -12,7 +13,7 @@ use creel_wire::price::Usage;
 use sea_query::{Query, SelectStatement};
 
 /// Rows of sums in one statement at the most.
-const SUMS_MAX: usize = 200;
+const SUMS_MAX: usize = 128;
 /// Entries of a call that are read at once; few have more.
 const PARTS_AT_ONCE: usize = 16;
 /// Values in one list of a statement at the most.
@@ -187,7 +188,7 @@ impl Store {
                 (first..first + PARTS_AT_ONCE).map(|part| format!("{call_id}/{part}")).collect();
             let marks = marks(ids.len());
             let sql = format!("SELECT label, micros FROM ledger_entry WHERE id IN ({marks}) ORDER BY part");
-            let found = self.db().fetch_all(sql, texts(ids.iter().map(String::as_str))).await?;
+            let found = self.db().fetch_all(sql, padded(ids.iter().map(String::as_str))).await?;
             for row in &found {
                 amounts.push((row.text("label")?.parse()?, row.int("micros")?));
             }
@@ -207,8 +208,9 @@ impl Tx {
         let mut present = HashSet::new();
         for list in calls.chunks(LIST_MAX) {
             let first_parts: Vec<String> = list.iter().map(|call_id| format!("{call_id}/0")).collect();
-            let sql = format!("SELECT call_id FROM ledger_entry WHERE id IN ({})", marks(list.len()));
-            for row in self.fetch_all(sql, texts(first_parts.iter().map(String::as_str))).await? {
+            let ids = padded(first_parts.iter().map(String::as_str));
+            let sql = format!("SELECT call_id FROM ledger_entry WHERE id IN ({})", marks(ids.len()));
+            for row in self.fetch_all(sql, ids).await? {
                 present.insert(row.text("call_id")?);
             }
         }
@@ -233,7 +235,7 @@ impl Tx {
                 marks(ids.len()),
                 ids.len() + 1
             );
-            let mut values = texts(ids.iter().map(String::as_str));
+            let mut values = padded(ids.iter().map(String::as_str));
             values.push(account_id.as_str().into());
             let found = self.fetch_all(sql, values).await?;
             for row in &found {
@@ -251,12 +253,13 @@ impl Tx {
         let runtimes: Vec<&str> = runtimes.into_iter().collect();
         let mut users: HashMap<String, EndUserId> = HashMap::new();
         for list in runtimes.chunks(LIST_MAX) {
+            let list = padded(list.iter().copied());
             let sql = format!(
                 "SELECT runtime_id, MIN(end_user_id) AS end_user_id FROM runtime_user
                  WHERE runtime_id IN ({}) GROUP BY runtime_id HAVING COUNT(*) = 1",
                 marks(list.len())
             );
-            for row in self.fetch_all(sql, texts(list.iter().copied())).await? {
+            for row in self.fetch_all(sql, list).await? {
                 // A name that is none must not stop the ledger.
                 if let Ok(user) = row.parse("end_user_id") {
                     users.insert(row.text("runtime_id")?, user);
@@ -273,8 +276,10 @@ impl Tx {
     pub(crate) async fn insert_entries(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         let columns: Vec<&str> = COLUMNS.into_iter().chain(["tag"]).collect();
         let mut rows = entries.iter().map(values).collect::<Result<Vec<_>, _>>()?;
-        for row in &mut rows {
-            row.push(self.audit_tag(&sealed_bytes(row)).into());
+        for (row, entry) in rows.iter_mut().zip(entries) {
+            let bytes = sealed_bytes(row);
+            row.push(self.audit_tag(&bytes).into());
+            self.note_unsealed(&entry.id, entry.created_at_ms, &bytes);
         }
         self.insert_many("ledger_entry", &columns, rows).await
     }
@@ -300,8 +305,9 @@ impl Tx {
     ) -> Result<(), StoreError> {
         // A negative row would break the constraint before it meets the row that it corrects.
         let (more, less): (Vec<_>, Vec<_>) = sums.iter().partition(|(_, micros)| **micros > 0);
-        for chunk in more.chunks(SUMS_MAX) {
-            let tuples: Vec<String> = (0..chunk.len())
+        let mut more = more.into_iter();
+        while let Some(count) = portion(more.len(), SUMS_MAX) {
+            let tuples: Vec<String> = (0..count)
                 .map(|row| format!("(${}, ${}, ${})", row * 3 + 1, row * 3 + 2, row * 3 + 3))
                 .collect();
             let sql = format!(
@@ -310,7 +316,8 @@ impl Tx {
                  DO UPDATE SET used_micros = {table}.used_micros + excluded.used_micros",
                 tuples.join(", ")
             );
-            let values = chunk.iter().flat_map(|((subject, at), micros)| params![subject, *at, **micros]);
+            let values =
+                more.by_ref().take(count).flat_map(|((subject, at), micros)| params![subject, *at, *micros]);
             self.execute(sql, values.collect()).await?;
         }
         for ((subject, at), micros) in less {

@@ -73,6 +73,52 @@ both_databases! {
         assert_eq!(differences().await.1, [Difference::Removed { id: id(1), batch: 1 }]);
     }
 
+    async fn what_a_process_has_committed_is_sealed_as_it_was_then(t) {
+        let key = SealKey::from_base64(&SealKey::generate_base64()).unwrap();
+        let world = World::new(&t).await;
+        world.grant(1_000, None).await;
+        let process = world.start().await;
+        process.store.set_audit_key(key.tag_key());
+        let folder = tempfile::tempdir().unwrap();
+        let roots = folder.path().join("roots.jsonl");
+        let config = SealerConfig {
+            log: Log::Ledger,
+            key: key.clone(),
+            roots: roots.clone(),
+            owner_id: "a".to_owned(),
+            retention: None,
+        };
+        let mut sealer = Sealer::new(process.store.clone(), t.ids.clone(), config);
+        assert_eq!(sealer.pass().await.unwrap(), 0);
+        let spend = async || {
+            let start = world.call(Some(UNIT), output(10));
+            let id = format!("{}/0", start.call_id);
+            process.spend(start, output(10)).await.unwrap();
+            process.ledger.flush().await;
+            id
+        };
+        let differences = async || {
+            let mut found = Vec::new();
+            let mut report = |difference| found.push(difference);
+            let (file, tags) = (RootsFile::new(roots.clone()), Some(key.tag_key()));
+            let seen = verify(Log::Ledger, &t.store, &file, key.public(), tags, &mut report).await.unwrap();
+            (seen.rows, found)
+        };
+
+        let (changed, _) = (spend().await, spend().await);
+        sql(&t, "UPDATE ledger_entry SET micros = 1 WHERE id = $1", params![&changed]).await;
+        assert_eq!(sealer.pass().await.unwrap(), 2);
+        let expect = Difference::Changed { id: changed, batch: 1 };
+        assert_eq!(differences().await, (2, vec![expect.clone()]));
+
+        // Where one of them is gone the others are found in the database.
+        let (gone, _) = (spend().await, spend().await);
+        sql(&t, "DELETE FROM ledger_entry WHERE id = $1", params![gone]).await;
+        assert_eq!(sealer.pass().await.unwrap(), 1);
+        assert_eq!(differences().await, (3, vec![expect]));
+        assert_eq!(sealer.pass().await.unwrap(), 0);
+    }
+
     async fn entries_from_before_there_were_tags_are_sealed_as_they_are(t) {
         let key = SealKey::from_base64(&SealKey::generate_base64()).unwrap();
         let world = World::new(&t).await;
