@@ -3,7 +3,9 @@
 //! Ids are made only by `control`'s `IdGen`; everything else parses them. Text that is not an id of its kind
 //! never becomes one, so the rest of the code need not check again.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Longest id text accepted anywhere, in bytes.
 pub const ID_BYTES_MAX: usize = 96;
@@ -25,15 +27,15 @@ fn is_id_text(text: &str, marker: &str) -> bool {
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $valid:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Checks shape only, not existence.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 let valid: fn(&str) -> bool = $valid;
-                if valid(text) { Ok(Self(text.to_owned())) } else { Err(IdError { kind: $kind }) }
+                if valid(text) { Ok(Self(text.into())) } else { Err(IdError { kind: $kind }) }
             }
 
             /// The id as it stands on the wire and in the store.
@@ -48,6 +50,12 @@ macro_rules! checked_text {
             }
         }
 
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
         impl TryFrom<String> for $name {
             type Error = IdError;
             fn try_from(text: String) -> Result<Self, IdError> {
@@ -57,7 +65,7 @@ macro_rules! checked_text {
 
         impl From<$name> for String {
             fn from(id: $name) -> String {
-                id.0
+                id.as_str().to_owned()
             }
         }
 
@@ -139,7 +147,7 @@ impl AccessKeyId {
 impl PrincipalId {
     /// The root of an account, whose id is made of the account's.
     pub fn of_root(account_id: &AccountId) -> Self {
-        Self(format!("{}{account_id}", Self::MARKER))
+        Self(format!("{}{account_id}", Self::MARKER).into())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The ledger: who may spend, what a call costs, and an entry for every credit that moves.
 //!
 //! A call is reserved before it begins and settled, once, after it ended. The [`engine`] decides both from balances in
-//! memory, writes each decision to a journal before it answers, and moves settled calls into rows in batches of a few
-//! milliseconds. What the journal holds after a crash is applied by the next owner: every settled call gives its
+//! memory, writes each decision to a journal before it answers, and moves settled calls into rows, twenty times a
+//! second. What the journal holds after a crash is applied by the next owner: every settled call gives its
 //! entries exactly once, and a call that was cut off counts as spent, labelled `unsettled`. One process at a time
 //! owns the ledger; where several share a PostgreSQL the others are [`member`]s that ask it, and take its place when it
 //! is gone. Why so, what an answer waits for and what a crash costs: `docs/adr/0005-ledger.md`.
@@ -85,9 +85,9 @@ pub struct CallStart {
     /// Whose upstream is called.
     pub provider_id: ProviderId,
     /// Its name at this moment.
-    pub provider_name: String,
+    pub provider_name: Arc<str>,
     /// The model there.
-    pub model_code: String,
+    pub model_code: Arc<str>,
     /// Its prices, if it has any.
     pub card: Option<RateCard>,
     /// Paid from packs whatever the account's setting (WuyingCredit).
