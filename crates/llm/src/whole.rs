@@ -11,6 +11,8 @@ use crate::usage::{self, Usage};
 
 /// Longest `usage` object kept, in bytes; a longer one tells nothing.
 const USAGE_BYTES_MAX: usize = 16 << 10;
+/// What the usual ones need.
+const USAGE_BYTES_USUAL: usize = 512;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Within {
@@ -112,6 +114,9 @@ impl AnswerScanner {
             }
             b':' if self.depth == 1 => {
                 self.wanted = self.matched == Some(NAME.len());
+                if self.wanted {
+                    self.kept.reserve(USAGE_BYTES_USUAL);
+                }
                 self.matched = None;
             }
             b',' if self.depth == 1 => self.name_next = true,

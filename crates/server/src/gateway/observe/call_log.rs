@@ -18,6 +18,8 @@ use super::Record;
 const OLD_FILES: usize = 7;
 /// Lines that wait for the disk at the most; some 500 bytes each.
 const LINES_WAITING_MAX: usize = 16_384;
+/// What most lines need.
+const LINE_BYTES_USUAL: usize = 768;
 
 /// Where it is kept.
 #[derive(Debug, Clone)]
@@ -76,7 +78,10 @@ impl CallLog {
     }
 
     pub(super) fn write(&self, record: &Record) {
-        let Ok(mut line) = serde_json::to_vec(record) else { return };
+        let mut line = Vec::with_capacity(LINE_BYTES_USUAL);
+        if serde_json::to_writer(&mut line, record).is_err() {
+            return;
+        }
         line.push(b'\n');
         let mut lines = self.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // A full queue is counted; nothing else can fail.

@@ -2,6 +2,7 @@
 //! generative AI, in Prometheus' spelling. Labels come from closed sets: of models only the operator's, for tenants can
 //! make up as many as they like.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
@@ -31,21 +32,21 @@ impl EncodeLabelValue for Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
     gen_ai_operation_name: &'static str,
-    gen_ai_request_model: String,
+    gen_ai_request_model: Arc<str>,
     outcome: Outcome,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TokenLabels {
     gen_ai_operation_name: &'static str,
-    gen_ai_request_model: String,
+    gen_ai_request_model: Arc<str>,
     gen_ai_token_type: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {
     gen_ai_operation_name: &'static str,
-    gen_ai_request_model: String,
+    gen_ai_request_model: Arc<str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -67,6 +68,8 @@ pub struct CallMetrics {
     overheads: Histogram,
     tries: Counter,
     credits: Counter,
+    /// [`MODEL_OTHER`]
+    model_other: Arc<str>,
 }
 
 impl Default for CallMetrics {
@@ -84,6 +87,7 @@ impl Default for CallMetrics {
             overheads: Histogram::new(exponential_buckets(OVERHEAD_BUCKETS.0, 2.0, OVERHEAD_BUCKETS.1)),
             tries: Counter::default(),
             credits: Counter::default(),
+            model_other: MODEL_OTHER.into(),
         }
     }
 }
@@ -131,8 +135,8 @@ impl CallMetrics {
     pub(super) fn ended(&self, record: &Record, took: Duration) {
         self.running.dec();
         let gen_ai_operation_name = record.operation;
-        let own = record.model.as_deref().filter(|_| record.is_operators);
-        let gen_ai_request_model = own.unwrap_or(MODEL_OTHER).to_owned();
+        let own = record.model.as_ref().filter(|_| record.is_operators);
+        let gen_ai_request_model = own.unwrap_or(&self.model_other).clone();
         let outcome = record.outcome;
         if let Some(code) = record.code.filter(|_| outcome == Outcome::Refused) {
             self.refusals.get_or_create(&RefusalLabels { code }).inc();

@@ -13,11 +13,12 @@ use std::time::Duration;
 use creel_control::clock::Clock;
 use creel_llm::dialect::Dialect;
 use creel_llm::usage::Usage;
-use creel_wire::id::CallId;
+use creel_wire::id::{AccountId, CallId, ProviderId, RuntimeId};
 use creel_wire::money::Micros;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue};
-use serde::Serialize;
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 pub use call_log::{CallLog, CallLogConfig};
@@ -74,10 +75,11 @@ impl Outcome {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Record {
     /// When the request's head was there, in UTC, as RFC 3339 has it.
-    time: String,
-    call_id: String,
-    account_id: String,
-    runtime_id: String,
+    #[serde(serialize_with = "as_text")]
+    time: Timestamp,
+    call_id: CallId,
+    account_id: AccountId,
+    runtime_id: RuntimeId,
     /// Who holds the key: `agent` or `person`.
     key: &'static str,
     /// In which the client asked.
@@ -88,7 +90,7 @@ pub(crate) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     upstream_dialect: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    provider_id: Option<String>,
+    provider_id: Option<ProviderId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<Arc<str>>,
     /// As the upstream knows it; absent where the request names none that it may use.
@@ -160,10 +162,10 @@ impl Observer {
         clock: &dyn Clock,
     ) -> Watch {
         let record = Record {
-            time: clock.now().to_string(),
-            call_id: call.to_string(),
-            account_id: access.account.to_string(),
-            runtime_id: access.runtime.to_string(),
+            time: clock.now(),
+            call_id: call.clone(),
+            account_id: access.account.clone(),
+            runtime_id: access.runtime.clone(),
             key: match access.key_kind {
                 KeyKind::Agent => "agent",
                 KeyKind::Person => "person",
@@ -211,7 +213,7 @@ impl Watch {
     pub(crate) fn routed(&self, route: &Route, upstream: Dialect) {
         let mut record = self.record();
         record.upstream_dialect = Some(upstream.name());
-        record.provider_id = Some(route.provider.id.to_string());
+        record.provider_id = Some(route.provider.id.clone());
         record.provider = Some(route.provider.name.clone());
         record.model = Some(route.model.code.clone());
         record.is_operators = route.provider.billed;
@@ -269,18 +271,23 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut record = self.record.get_mut().unwrap_or_else(PoisonError::into_inner).clone();
-        let took = self.begun.elapsed();
+        let Self { observer, begun, record, span } = self;
+        let record = record.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let took = begun.elapsed();
         record.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        record.trace_id = self.span.as_ref().map(spans::Open::trace_id);
-        self.observer.metrics.ended(&record, took);
-        if let Some(span) = self.span.take() {
-            span.end(&record);
+        record.trace_id = span.as_ref().map(spans::Open::trace_id);
+        observer.metrics.ended(record, took);
+        if let Some(span) = span.take() {
+            span.end(record);
         }
-        if let Some(log) = &self.observer.log {
-            log.write(&record);
+        if let Some(log) = &observer.log {
+            log.write(record);
         }
     }
+}
+
+fn as_text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(time)
 }
 
 fn operation(dialect: Dialect) -> &'static str {

@@ -121,9 +121,9 @@ impl Open {
         });
         let mut attributes = vec![
             KeyValue::new("gen_ai.operation.name", record.operation),
-            KeyValue::new("creel.call.id", record.call_id.clone()),
-            KeyValue::new("creel.account.id", record.account_id.clone()),
-            KeyValue::new("creel.runtime.id", record.runtime_id.clone()),
+            KeyValue::new("creel.call.id", record.call_id.to_string()),
+            KeyValue::new("creel.account.id", record.account_id.to_string()),
+            KeyValue::new("creel.runtime.id", record.runtime_id.to_string()),
             KeyValue::new("creel.outcome", record.outcome.as_str()),
             KeyValue::new("creel.tries", i64::from(record.tries)),
         ];
