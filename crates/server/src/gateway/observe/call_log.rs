@@ -3,7 +3,7 @@
 //! A call never waits for the disk: lines go through a bounded queue to a thread of their own, and are dropped, and
 //! counted, where it is full.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -18,6 +18,8 @@ use super::Record;
 const OLD_FILES: usize = 7;
 /// Lines that wait for the disk at the most; some 500 bytes each.
 const LINES_WAITING_MAX: usize = 16_384;
+/// Lines that are written to the file together, in bytes.
+const BUFFER_BYTES: usize = 32 << 10;
 /// What most lines need.
 const LINE_BYTES_USUAL: usize = 768;
 
@@ -67,7 +69,8 @@ impl CallLog {
             .buffered_lines_limit(LINES_WAITING_MAX)
             .lossy(true)
             .thread_name("call-log")
-            .finish(files);
+            // It is flushed whenever no line waits; its buffer holds whole lines, so files begin and end with them.
+            .finish(BufWriter::with_capacity(BUFFER_BYTES, files));
         let dropped = lines.error_counter();
         Ok(Self { lines: Mutex::new(lines), dropped, _worker: worker })
     }
