@@ -7,7 +7,6 @@ cd "$REPO_DIR"
 
 scripts/setup.sh rust python postgres openclaw
 cargo build --locked --quiet --profile demo -p creel --bin creel --example api_load --example ledger_load
-cargo build --locked --quiet --profile demo -p creel-control --example ledger_bench
 export CREEL_BIN="$REPO_DIR/target/demo/creel" CREEL_API_LOAD="$REPO_DIR/target/demo/examples/api_load"
 export CREEL_LEDGER_LOAD="$REPO_DIR/target/demo/examples/ledger_load"
 export CREEL_LEDGER_BENCH="$REPO_DIR/target/demo/examples/ledger_bench"
@@ -17,7 +16,10 @@ for name in "$@"; do
   say "=== bench: $name"
   case "$name" in
     gateway | streams | growth) bench/gateway.sh "$name" ;;
-    ledger) CREEL_TEST_POSTGRES_DURABLE=1 scripts/with-postgres.sh "$VENV_DIR/bin/python" "bench/$name.py" ;;
+    ledger)
+      cargo build --locked --quiet --profile demo -p creel-control --example ledger_bench
+      CREEL_TEST_POSTGRES_DURABLE=1 scripts/with-postgres.sh "$VENV_DIR/bin/python" "bench/$name.py"
+      ;;
     lists | cluster) scripts/with-postgres.sh "$VENV_DIR/bin/python" "bench/$name.py" ;;
     management | agents) "$VENV_DIR/bin/python" "bench/$name.py" ;;
     *) die "no benchmark $name: management, lists, agents, gateway, streams, growth, ledger or cluster" ;;
