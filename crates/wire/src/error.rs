@@ -151,6 +151,19 @@ codes! {
     ORDER_DENIED = "Order.Denied", 403;
     /// Whoever approves orders could not be asked.
     ORDER_NOT_APPROVED = "Order.ApprovalUnavailable", 503;
+    SKILL_NOT_FOUND = "Skill.NotFound", 404;
+    SKILL_VERSION_NOT_FOUND = "SkillVersion.NotFound", 404;
+    /// Versions never change.
+    SKILL_VERSION_EXISTS = "SkillVersion.Exists", 400;
+    /// What is asked of a version does not fit what it is.
+    SKILL_VERSION_STATUS = "SkillVersion.IncorrectStatus", 400;
+    SKILL_TASK_NOT_FOUND = "InvalidTaskKey.NotFound", 404;
+    SKILL_TASK_NOT_COMPLETED = "Task.NotCompleted", 400;
+    SKILL_TASK_FAILED = "Task.Failed", 400;
+    /// The account's policy does not let skills come from there.
+    SKILL_SOURCE_NOT_ALLOWED = "Skill.SourceNotAllowed", 403;
+    /// The account's policy wants another person to approve.
+    SKILL_SAME_PERSON = "SkillVersion.SameReviewer", 403;
     /// The agent is not running, so a message cannot reach it.
     AGENT_NOT_RUNNING = "Agent.NotRunning", 400;
 }

@@ -121,6 +121,8 @@ ids! {
     CommandId, "command", starts_with "t-";
     /// One call through the gateway, from reserve to settle, `call-…`.
     CallId, "call", starts_with "call-";
+    /// A skill, `s-…`.
+    SkillId, "skill", starts_with "s-";
     /// A virtual key's row, `vk-…`; the key itself is never an id.
     VirtualKeyId, "virtual key", starts_with "vk-";
 }

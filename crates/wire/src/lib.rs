@@ -6,6 +6,7 @@ pub mod guest;
 pub mod id;
 pub mod money;
 pub mod ops;
+pub mod oss;
 pub mod params;
 pub mod price;
 pub mod secret;

@@ -87,7 +87,10 @@ fn uses(operation: &Operation) -> String {
     if !operation.output.is_empty() {
         uses += "use serde::Serialize;\n\n";
     }
-    uses += "use crate::error::ApiError;\nuse crate::ops::{Fields, IdSource, Kind, OpSpec, ParamSpec, ResourceSpec};\nuse crate::params::Params;\n";
+    let kind = if operation.input.is_empty() { "" } else { "Kind, " };
+    uses += &format!(
+        "use crate::error::ApiError;\nuse crate::ops::{{Fields, IdSource, {kind}OpSpec, ParamSpec, ResourceSpec}};\nuse crate::params::Params;\n"
+    );
     if has_secret(&operation.input) {
         uses += "use crate::secret::Secret;\n";
     }
@@ -129,7 +132,9 @@ struct Input<'a> {
 impl Input<'_> {
     fn spec(&self, operation: &Operation) -> anyhow::Result<String> {
         let reads = ["Describe", "Get", "List"];
-        let mutates = !reads.iter().any(|verb| operation.action.starts_with(verb));
+        // Its name says get: what it gives is leave to write.
+        let mutates = operation.action == "GetOssStsToken"
+            || !reads.iter().any(|verb| operation.action.starts_with(verb));
         let mut out = String::new();
         writeln!(out, "/// Declaration of {}.", operation.action)?;
         writeln!(
@@ -191,7 +196,10 @@ impl Input<'_> {
         let mut out = self.object(&format!("What {} takes.", self.action), "Input", "", &operation.input)?;
         out += "impl Input {\n/// Reads and checks the parameters of a request.\n///\n";
         out += "/// # Errors\n/// `Missing<Name>`, `Invalid<Name>` or `UnsupportedParameter`, with what is right in the message.\n";
-        out += "pub fn decode(params: &Params) -> Result<Self, ApiError> {\nlet fields = Fields::of(params, PARAMS)?;\n";
+        out += "pub fn decode(params: &Params) -> Result<Self, ApiError> {\n";
+        // Without parameters there is nothing to read, and still others to refuse.
+        out += if operation.input.is_empty() { "" } else { "let fields = " };
+        out += "Fields::of(params, PARAMS)?;\n";
         out += &self.reads("", &operation.input);
         out += "}\n}\n\n";
         Ok(out)

@@ -93,6 +93,9 @@ struct Patch {
     description: Option<String>,
 }
 
+/// What stands before the path of a field of an answer.
+const ANSWER: &str = "Answer.";
+
 type Table<T> = BTreeMap<String, BTreeMap<String, T>>;
 
 /// Reads the operations of `built.toml` in its order by file and action.
@@ -139,6 +142,10 @@ struct Notes {
 fn operation(spec: &Value, action: &str, resource: &str, mut notes: Notes) -> anyhow::Result<Operation> {
     let declared = spec.pointer(&format!("/operations/{action}")).context("not in the specification")?;
     let mut parameters = declared.get("parameters").and_then(Value::as_object).cloned().unwrap_or_default();
+    let is_answer = |path: &&String| path.starts_with(ANSWER);
+    let (answers, patches): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        std::mem::take(&mut notes.patches).into_iter().partition(|(path, _)| is_answer(&path));
+    notes.patches = patches;
     for (path, patch) in notes.patches.iter().filter(|(_, patch)| patch.r#type.is_some()) {
         ensure!(!parameters.contains_key(path), "the overlay adds {path}, which the specification has");
         parameters.insert(path.clone(), serde_json::json!({ "type": patch.r#type }));
@@ -146,7 +153,10 @@ fn operation(spec: &Value, action: &str, resource: &str, mut notes: Notes) -> an
     parameters.sort_keys();
     let input = parameters.iter().map(|(name, value)| input_field(name, name, value, &mut notes));
     let input = input.collect::<anyhow::Result<Vec<_>>>()?;
-    let body = declared.get("response_body").and_then(Value::as_object).cloned().unwrap_or_default();
+    let mut body = declared.get("response_body").and_then(Value::as_object).cloned().unwrap_or_default();
+    for (path, patch) in answers {
+        add_answer(&mut body, path.trim_start_matches(ANSWER), &patch)?;
+    }
     // the server adds RequestId to every answer
     let output = body.iter().filter(|(name, _)| name.as_str() != "RequestId");
     let output = output.map(|(name, value)| output_field(name, value)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -164,6 +174,24 @@ fn operation(spec: &Value, action: &str, resource: &str, mut notes: Notes) -> an
         input,
         output,
     })
+}
+
+/// Adds a field that the specification does not have to an answer.
+fn add_answer(body: &mut Map<String, Value>, path: &str, patch: &Patch) -> anyhow::Result<()> {
+    let mut fields = body;
+    let (outer, name) = path.rsplit_once('.').unwrap_or(("", path));
+    for step in outer.split('.').filter(|step| !step.is_empty()) {
+        let at = fields.get_mut(step).with_context(|| format!("no {step} for {path}"))?;
+        let of_items = if at.get("items").is_some() { at.get_mut("items") } else { Some(at) };
+        let inner = of_items.and_then(|at| at.get_mut("fields")).and_then(Value::as_object_mut);
+        fields = inner.with_context(|| format!("{step} of {path} is no object"))?;
+    }
+    ensure!(!fields.contains_key(name), "the overlay adds {path}, which the specification has");
+    fields.insert(
+        name.to_owned(),
+        serde_json::json!({ "type": patch.r#type, "description": patch.description }),
+    );
+    Ok(())
 }
 
 /// `path` is the name with those of the objects around it, as overlay and classes write it.

@@ -22,6 +22,7 @@ pub mod principal;
 pub mod region;
 pub mod resource_group;
 pub mod runtime;
+pub mod skill;
 pub mod system_provider;
 pub mod tag;
 pub mod user;
@@ -117,6 +118,24 @@ pub const ALL: &[&OpSpec] = &[
     &runtime::start_desktops::SPEC,
     &runtime::stop_desktops::SPEC,
     &runtime::wakeup_desktops::SPEC,
+    &skill::get_skill_policy::SPEC,
+    &skill::get_skill_version::SPEC,
+    &skill::list_agent_skills::SPEC,
+    &skill::review_skill_version::SPEC,
+    &skill::set_skill_policy::SPEC,
+    &skill::set_skill_version::SPEC,
+    &skill::withdraw_skill_version::SPEC,
+    &skill::create_tenant_skill::SPEC,
+    &skill::delete_tenant_skills::SPEC,
+    &skill::get_oss_sts_token::SPEC,
+    &skill::get_parse_progress::SPEC,
+    &skill::list_secure_skill_identities::SPEC,
+    &skill::list_skill_authed_identities::SPEC,
+    &skill::list_skills::SPEC,
+    &skill::parse_skill_package::SPEC,
+    &skill::set_identity_skill_auth::SPEC,
+    &skill::set_identity_skill_security::SPEC,
+    &skill::set_tenant_skill_enabled::SPEC,
     &system_provider::create_system_provider::SPEC,
     &system_provider::create_system_provider_key::SPEC,
     &system_provider::delete_system_model::SPEC,

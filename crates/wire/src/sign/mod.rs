@@ -12,6 +12,7 @@ mod rpc1;
 use jiff::{SignedDuration, Timestamp};
 
 pub use self::acs3::{Acs3Call, sign as sign_acs3};
+pub(crate) use self::encoding::{RESERVED, encode, hmac_sha1, hmac_sha256, same, sha256_hex};
 pub use self::rpc1::sign as sign_rpc1;
 use crate::error::{ApiError, ErrorCode};
 use crate::params::Params;

@@ -302,4 +302,7 @@ pub struct DataRiskInfo {
     /// Example: `true`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_modified: Option<bool>,
+    /// A skill on it is not as authorised, or nobody authorised it; ListAgentSkills says which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skill_modified: Option<bool>,
 }
