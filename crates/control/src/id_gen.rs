@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use creel_wire::id::{
     AccessKeyId, AccountId, CallId, CommandId, CreditPackId, InvocationId, JvsId, ModelGroupId, ModelId,
-    OfficeSiteId, PrincipalId, ProviderId, ResourceGroupId, RuntimeId, VirtualKeyId,
+    OfficeSiteId, PrincipalId, ProviderId, ResourceGroupId, RuntimeId, SkillId, VirtualKeyId,
 };
 
 use crate::clock::Clock;
@@ -56,6 +56,8 @@ impl IdGen {
         command -> CommandId;
         /// `call-…`
         call -> CallId;
+        /// `s-…`
+        skill -> SkillId;
         /// `vk-…`
         virtual_key -> VirtualKeyId;
     }

@@ -1,5 +1,5 @@
 //! What is not kept for ever: messages with their answers, commands with their output, answers remembered for a
-//! ClientToken. The audit log and the ledger keep to rules of their own.
+//! ClientToken, parsed packages that became nothing. The audit log and the ledger keep to rules of their own.
 
 use std::time::Duration;
 
@@ -48,6 +48,7 @@ impl Retention {
         let now_ms = self.store.clock().now_ms();
         let messages_before_ms = now_ms - i64::from(self.message_days) * DAY_MS;
         let answers_before_ms = now_ms - ANSWER_DAYS * DAY_MS;
+        let packages_before_ms = now_ms - crate::skill::KEPT_MS;
         loop {
             let removed: Result<u64, StoreError> = self
                 .store
@@ -55,7 +56,11 @@ impl Retention {
                     Box::pin(async move {
                         let invocations = tx.delete_invocations(messages_before_ms, BATCH_ROWS).await?;
                         let commands = tx.delete_commands(messages_before_ms, BATCH_ROWS).await?;
-                        Ok(invocations + commands + tx.delete_replays(answers_before_ms, BATCH_ROWS).await?)
+                        let packages = tx.delete_packages(packages_before_ms, BATCH_ROWS).await?;
+                        Ok(invocations
+                            + commands
+                            + packages
+                            + tx.delete_replays(answers_before_ms, BATCH_ROWS).await?)
                     })
                 })
                 .await;

@@ -114,8 +114,7 @@ impl Entitlements {
                     let runtimes = lock_runtimes(tx, &actor, &all).await?;
                     let users = lock_users(tx, &actor, &change.users).await?;
                     audit(tx, &actor, &runtimes, &users, now_ms).await?;
-                    let named =
-                        |ids: &[String], runtime: &Runtime| ids.iter().any(|id| is_named(runtime, id));
+                    let named = |ids: &[String], runtime: &Runtime| ids.iter().any(|id| runtime.is_named(id));
                     for runtime in &runtimes {
                         let gives = named(&change.authorize, runtime);
                         if gives && named(&change.revoke, runtime) {
@@ -207,7 +206,7 @@ async fn plan(
         .collect();
     let mut runtimes = Vec::with_capacity(found.len());
     for id in &request.runtime_ids {
-        let named = found.values().find(|runtime| is_named(runtime, id)).map(|runtime| runtime.id.clone());
+        let named = found.values().find(|runtime| runtime.is_named(id)).map(|runtime| runtime.id.clone());
         runtimes.extend(named.and_then(|id| found.remove(&id)));
     }
     let known: HashSet<EndUserId> = lock_users(tx, actor, &request.users).await?.into_iter().collect();
@@ -225,10 +224,6 @@ async fn plan(
         (runtime, assignment)
     });
     Ok(assignments.collect())
-}
-
-fn is_named(runtime: &Runtime, id: &str) -> bool {
-    runtime.id.as_str() == id || runtime.jvs_id.as_ref().is_some_and(|jvs_id| jvs_id.as_str() == id)
 }
 
 async fn lock_runtimes(tx: &mut Tx, actor: &Actor, ids: &[String]) -> Result<Vec<Runtime>, EntitlementError> {

@@ -22,8 +22,10 @@ pub const SYSTEM_POLICIES: [SystemPolicy; 3] = [
     SystemPolicy {
         name: "ReadOnlyAccess",
         description: "To see everything and change nothing.",
-        document: r#"{"Version":"1","Statement":[
-            {"Effect":"Allow","Action":["*:Describe*","*:Get*","*:List*"],"Resource":"*"}]}"#,
+        // All that get but GetOssStsToken, which gives leave to upload. A statement that denies it would win over
+        // whatever else a principal is given.
+        document: r#"{"Version":"1","Statement":[{"Effect":"Allow","Resource":"*","Action":[
+            "*:Describe*","*:List*","*:GetModel*","*:GetParse*","*:GetPolicy","*:GetRuntime*","*:GetSkill*"]}]}"#,
     },
     SystemPolicy {
         name: "AgentOperator",

@@ -130,6 +130,13 @@ pub fn provider_word(provider: AgentProvider) -> &'static str {
     }
 }
 
+impl Runtime {
+    /// Whether an `ecd-…` or `jvs-…` id names it.
+    pub fn is_named(&self, id: &str) -> bool {
+        self.id.as_str() == id || self.jvs_id.as_ref().is_some_and(|jvs_id| jvs_id.as_str() == id)
+    }
+}
+
 /// The agent provider that a word names, in any of its spellings.
 pub fn provider_from_word(word: &str) -> Option<AgentProvider> {
     let word = words::agent_provider(word)?;
@@ -137,10 +144,11 @@ pub fn provider_from_word(word: &str) -> Option<AgentProvider> {
 }
 
 /// One number for everything that decides an agent's desired state, growing with each change: the runtime's own
-/// generation and, below it, the revision of its model group. Stays below 2^53 for every client language.
-pub fn wish_generation(runtime_generation: i64, group_revision: i64) -> i64 {
+/// generation and, below it, the revision of what it shares: its model group's and its account's skills' together,
+/// either of which only grows. Stays below 2^53 for every client language.
+pub fn wish_generation(runtime_generation: i64, shared_revision: i64) -> i64 {
     const REVISIONS: i64 = 1_000_000_000;
-    runtime_generation.saturating_mul(REVISIONS).saturating_add(group_revision.min(REVISIONS - 1))
+    runtime_generation.saturating_mul(REVISIONS).saturating_add(shared_revision.min(REVISIONS - 1))
 }
 
 /// Why a runtime operation failed.

@@ -30,8 +30,8 @@ pub struct RuntimeView {
     /// The effective model group, which may be its resource group's instead of its own.
     pub model_group_id: Option<ModelGroupId>,
     pub model_group_name: Option<String>,
-    /// 0 while no model group is effective.
-    pub model_group_revision: i64,
+    /// Of what its desired state shares with others: its model group and its account's skills.
+    pub shared_revision: i64,
     /// The status of the agent as the API shows it: what the guest says while it can be heard.
     pub agent_status: AgentStatus,
     /// Whether a live replica holds the guest's link.
@@ -39,6 +39,8 @@ pub struct RuntimeView {
     /// Whether new users are promised and not in place yet.
     pub is_assigning: bool,
     pub observed: Option<Observed>,
+    /// Skills are not as authorised, and the account's policy counts that as a risk.
+    pub skills_modified: bool,
     pub users: Vec<String>,
     pub tags: Vec<(String, String)>,
     /// Codes of its configured channels.
@@ -55,7 +57,7 @@ impl RuntimeView {
 
     /// The generation that the guest should confirm.
     pub fn wish_generation(&self) -> i64 {
-        super::wish_generation(self.runtime.generation, self.model_group_revision)
+        super::wish_generation(self.runtime.generation, self.shared_revision)
     }
 
     /// Whether the guest has confirmed everything that is wished.
@@ -87,6 +89,8 @@ pub struct RuntimeFilter {
     pub users: Vec<String>,
     pub excluded_users: Vec<String>,
     pub has_channel: Option<bool>,
+    /// Whether it has skills that are not as authorised, where the account's policy counts them.
+    pub has_risk: Option<bool>,
     pub has_model_group: Option<bool>,
     /// The effective one.
     pub model_group_id: Option<String>,

@@ -67,6 +67,18 @@ impl Tx {
         self.insert_users_of(runtime, users).await
     }
 
+    /// A user brings skills along.
+    async fn touch_skills_of_users(&mut self, runtime_id: &RuntimeId) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE account SET skill_revision = skill_revision + 1
+             WHERE id = (SELECT account_id FROM runtime WHERE id = $1) AND EXISTS (
+                 SELECT 1 FROM skill_auth a WHERE a.account_id = account.id AND a.identity_kind = 'User')",
+            params![runtime_id.as_str()],
+        )
+        .await?;
+        Ok(())
+    }
+
     /// Gives a runtime to these users, who do not have it yet, too.
     pub(crate) async fn insert_users_of(
         &mut self,
@@ -74,7 +86,8 @@ impl Tx {
         users: &[EndUserId],
     ) -> Result<(), StoreError> {
         let rows: Vec<(&Runtime, &str)> = users.iter().map(|user| (runtime, user.as_str())).collect();
-        self.insert_runtime_users(&rows).await
+        self.insert_runtime_users(&rows).await?;
+        self.touch_skills_of_users(&runtime.id).await
     }
 
     /// Takes a runtime from these users, as far as they have it.
@@ -89,7 +102,7 @@ impl Tx {
             .and_where(Expr::col("runtime_id").eq(id.as_str()))
             .and_where(Expr::col("end_user_id").is_in(users.iter().map(EndUserId::as_str)));
         self.delete(&delete).await?;
-        Ok(())
+        self.touch_skills_of_users(id).await
     }
 
     pub(crate) async fn count_runtime_users(&mut self, id: &RuntimeId) -> Result<i64, StoreError> {

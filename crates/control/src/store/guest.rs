@@ -114,11 +114,12 @@ impl Store {
             .db()
             .fetch_all(
                 format!(
-                    "SELECT r.id, r.generation, COALESCE(m.revision, 0) AS revision, g.epoch,
+                    "SELECT r.id, r.generation, COALESCE(m.revision, 0) + COALESCE(a.skill_revision, 0) AS revision, g.epoch,
                             CAST(CASE WHEN r.deleted_at_ms IS NULL THEN 0 ELSE 1 END AS BIGINT) AS deleted,
                             CAST(CASE WHEN EXISTS (SELECT 1 FROM invocation i WHERE i.runtime_id = r.id
                                                    AND i.status = 'Pending') THEN 1 ELSE 0 END AS BIGINT) AS waiting
                      FROM guest g JOIN runtime r ON r.id = g.runtime_id
+                     LEFT JOIN account a ON a.id = r.account_id
                      LEFT JOIN model_group m ON m.id = {EFFECTIVE_GROUP}
                      WHERE g.replica_id = $1 ORDER BY r.id LIMIT 100000"
                 ),

@@ -28,6 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (23, "ledger owner address", include_str!("../../../../migrations/0023_ledger_owner_address.sql")),
     (25, "call limits", include_str!("../../../../migrations/0025_call_limits.sql")),
     (26, "ledger seals", include_str!("../../../../migrations/0026_ledger_seals.sql")),
+    (27, "skills", include_str!("../../../../migrations/0027_skills.sql")),
 ];
 
 pub(super) async fn run(db: &Db) -> Result<(), StoreError> {

@@ -31,6 +31,7 @@ mod row;
 mod runtime;
 mod seal;
 mod shape;
+mod skill;
 mod system_provider;
 mod tag;
 mod topics;

@@ -194,6 +194,12 @@ impl Tx {
     }
 
     pub(crate) async fn delete_resource_group(&mut self, id: &ResourceGroupId) -> Result<(), StoreError> {
+        self.execute(
+            "DELETE FROM skill_auth WHERE identity_kind = 'ResourceGroup' AND identity_id = $1
+                 AND account_id = (SELECT account_id FROM resource_group WHERE id = $1)",
+            params![id.as_str()],
+        )
+        .await?;
         self.execute("DELETE FROM resource_group WHERE id = $1", params![id.as_str()]).await?;
         Ok(())
     }

@@ -17,11 +17,14 @@ pub enum Topic {
     Guest,
     /// Packs, quotas or prices.
     Ledger,
+    /// A package waits to be parsed or a version to be scanned.
+    Skill,
 }
 
 impl Topic {
     /// All topics, in the order of their rows.
-    pub const ALL: [Topic; 4] = [Topic::Reconcile, Topic::Directory, Topic::Guest, Topic::Ledger];
+    pub const ALL: [Topic; 5] =
+        [Topic::Reconcile, Topic::Directory, Topic::Guest, Topic::Ledger, Topic::Skill];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -29,6 +32,7 @@ impl Topic {
             Topic::Directory => "directory",
             Topic::Guest => "guest",
             Topic::Ledger => "ledger",
+            Topic::Skill => "skill",
         }
     }
 }
@@ -40,12 +44,13 @@ pub struct Topics {
     directory: Arc<watch::Sender<u64>>,
     guest: Arc<watch::Sender<u64>>,
     ledger: Arc<watch::Sender<u64>>,
+    skill: Arc<watch::Sender<u64>>,
 }
 
 impl Default for Topics {
     fn default() -> Self {
         let sender = || Arc::new(watch::Sender::new(0));
-        Self { reconcile: sender(), directory: sender(), guest: sender(), ledger: sender() }
+        Self { reconcile: sender(), directory: sender(), guest: sender(), ledger: sender(), skill: sender() }
     }
 }
 
@@ -56,6 +61,7 @@ impl Topics {
             Topic::Directory => &self.directory,
             Topic::Guest => &self.guest,
             Topic::Ledger => &self.ledger,
+            Topic::Skill => &self.skill,
         }
     }
 

@@ -5,6 +5,7 @@ use sea_query::{Cond, Expr, ExprTrait, Func, LikeExpr, LockType, Order, Query, S
 
 use super::{Row, Store, StoreError, Tx, params};
 use crate::page::{Cursor, Page};
+use crate::skill::IdentityKind;
 use crate::user::{EndUser, OwnerType, UserFilter, UserView};
 
 const COLUMNS: [&str; 10] = [
@@ -214,6 +215,7 @@ impl Tx {
         ] {
             self.execute(sql, named()).await?;
         }
+        self.forget_skill_identity(account_id, IdentityKind::User, id.as_str()).await?;
         let acting =
             "SELECT id FROM principal WHERE account_id = $1 AND end_user_id = $2 ORDER BY id LIMIT 10000";
         for row in self.fetch_all(acting, named()).await? {

@@ -18,6 +18,7 @@ mod model;
 mod model_change;
 mod model_effective;
 mod model_resource_group;
+mod object;
 mod plans;
 mod reconcile;
 mod runtime;

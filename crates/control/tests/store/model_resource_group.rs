@@ -107,7 +107,7 @@ async fn effective(t: &TestStore, id: &'static str) -> Option<(ModelGroupId, Bou
     assert_eq!(view.model_group_id, group_id, "the list shows");
     assert_eq!(view.model_group_name, found.as_ref().map(|(group, _)| group.name.clone()));
     let revision = found.as_ref().map_or(0, |(group, _)| group.revision);
-    assert_eq!(view.model_group_revision, revision, "what is applied is measured by it");
+    assert_eq!(view.shared_revision, revision, "what is applied is measured by it");
     assert_eq!(view.wish_generation(), wish(t, id).await, "a guest confirms what the list waits for");
     for has in [true, false] {
         let filter = RuntimeFilter { has_model_group: Some(has), ..only() };

@@ -9,6 +9,7 @@ use sea_query::{
 use crate::runtime::{Management, RuntimeFilter, SandboxStatus};
 use crate::store::entitlement::entitled;
 use crate::store::model::{EFFECTIVE_GROUP, HAS_GROUP, HAS_NO_GROUP};
+use crate::store::skill::{IS_DRIFT, SKILLS_MODIFIED};
 
 /// Statuses of an agent that its guest reports; the others follow from the sandbox or from the guest's silence.
 const REPORTED_STATUSES: [&str; 4] = ["Deploying", "Deployed", "Starting", "Running"];
@@ -164,6 +165,9 @@ pub(super) fn sides(account_id: &AccountId, filter: &RuntimeFilter) -> Vec<Side>
     }
     if filter.has_channel == Some(true) {
         sides.push(Side::links(of("runtime_channel")));
+    }
+    if filter.has_risk == Some(true) {
+        sides.push(Side::hint(vec![of("runtime_skill").and(Expr::cust(IS_DRIFT))]));
     }
     if filter.management == Some(Management::Assigning) {
         sides.push(Side::hint(vec![of("runtime_assignment")]));
@@ -375,6 +379,10 @@ fn link_conditions(mut cond: Cond, filter: &RuntimeFilter) -> Cond {
     }
     if filter.has_channel == Some(false) {
         cond = cond.add(exists_channel().not());
+    }
+    if let Some(modified) = filter.has_risk {
+        let is_modified = Expr::cust(SKILLS_MODIFIED);
+        cond = cond.add(if modified { is_modified } else { is_modified.not() });
     }
     if let Some(group_id) = &filter.model_group_id {
         cond = cond.add(Expr::cust(EFFECTIVE_GROUP).eq(group_id.as_str()));

@@ -18,6 +18,7 @@ use crate::runtime::{Observed, RuntimeFilter, RuntimeView};
 use crate::store::entitlement::assigning;
 use crate::store::model::EFFECTIVE_GROUP;
 use crate::store::recent::Places;
+use crate::store::skill::SKILLS_MODIFIED;
 use crate::store::{Row, Store, StoreError, params};
 
 /// A filter that another table answers leads if it has fewer rows than this. More are cheaper to meet by walking the
@@ -25,6 +26,9 @@ use crate::store::{Row, Store, StoreError, params};
 const LEADING_ROWS_MAX: i64 = 2_000;
 /// Fewer rows than this are skipped sooner than their end is remembered.
 const DEEP_OFFSET_MIN: i64 = 500;
+
+/// The counterpart of what [`Store::wish_marks`] reads.
+const SHARED_REVISION: &str = "COALESCE(m.revision, 0) + COALESCE((SELECT a.skill_revision FROM account a WHERE a.id = r.account_id), 0)";
 
 /// Where a page begins.
 #[derive(Debug, Clone, Copy, Default)]
@@ -116,7 +120,11 @@ fn rows_statement(keys: SelectStatement, live_replicas: &[String]) -> SelectStat
         .expr_as(Expr::col(("rg", "name")), "resource_group_name")
         .expr_as(Expr::col(("m", "id")), "effective_group_id")
         .expr_as(Expr::col(("m", "name")), "model_group_name")
-        .expr_as(Expr::col(("m", "revision")), "model_group_revision")
+        .expr_as(Expr::cust(SHARED_REVISION), "shared_revision")
+        .expr_as(
+            CaseStatement::new().case(Expr::cust(SKILLS_MODIFIED), 1i64).finally(0i64),
+            "skills_modified",
+        )
         .from_subquery(keys, "k")
         .join_as(JoinType::InnerJoin, "runtime", "r", Expr::col(("r", "id")).equals(("k", "id")));
     join_observed(&mut select);
@@ -321,11 +329,12 @@ fn view(row: &Row) -> Result<RuntimeView, StoreError> {
         resource_group_name: row.opt_text("resource_group_name")?,
         model_group_id: row.opt_parse("effective_group_id")?,
         model_group_name: row.opt_text("model_group_name")?,
-        model_group_revision: row.opt_int("model_group_revision")?.unwrap_or(0),
+        shared_revision: row.int("shared_revision")?,
         agent_status: super::super::guest::agent_status_from_word(&row.text("effective_status")?)?,
         guest_online: row.flag("guest_online")?,
         is_assigning: row.flag("assigning")?,
         observed,
+        skills_modified: row.flag("skills_modified")?,
         users: Vec::new(),
         tags: Vec::new(),
         channels: Vec::new(),

@@ -261,7 +261,7 @@ impl Tx {
             params![id.as_str(), now_ms],
         )
         .await?;
-        Ok(())
+        self.forget_skills_of_runtime(id).await
     }
 
     /// Records what reconciliation saw or made; a runtime that runs has woken up. `started_at_ms` is set at the first sight of Running of a boot.
