@@ -84,10 +84,20 @@ impl HttpClient {
         request: Request<Full<Bytes>>,
         deadline: Duration,
     ) -> Result<(StatusCode, Bytes), HttpError> {
+        self.send_within(request, deadline, BODY_BYTES_MAX).await
+    }
+
+    /// As [`Self::send`], with a bound of its own on the answer.
+    pub(crate) async fn send_within(
+        &self,
+        request: Request<Full<Bytes>>,
+        deadline: Duration,
+        bytes_max: usize,
+    ) -> Result<(StatusCode, Bytes), HttpError> {
         let call = async {
             let response = self.client.request(request).await.map_err(HttpError::Send)?;
             let status = response.status();
-            let body = Limited::new(response.into_body(), BODY_BYTES_MAX);
+            let body = Limited::new(response.into_body(), bytes_max);
             Ok((status, body.collect().await.map_err(HttpError::Body)?.to_bytes()))
         };
         tokio::time::timeout(deadline, call).await.map_err(|_| HttpError::Deadline)?

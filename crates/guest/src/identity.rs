@@ -6,7 +6,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use creel_wire::guest::{EnrollRequest, EnrollResponse, PROTOCOL_VERSION, hello_signing_input};
+use creel_wire::guest::{
+    EnrollRequest, EnrollResponse, PROTOCOL_VERSION, hello_signing_input, skill_fetch_signing_input,
+};
 use creel_wire::id::RuntimeId;
 use creel_wire::secret::Secret;
 use ed25519_dalek::{Signer, SigningKey};
@@ -41,6 +43,16 @@ impl Identity {
     pub(crate) fn sign_hello(&self, nonce: &str, boot_id: &str) -> String {
         let input = hello_signing_input(nonce, &self.runtime_id, boot_id);
         STANDARD.encode(self.key.sign(&input).to_bytes())
+    }
+
+    /// The header's value with which a skill's content is fetched now.
+    pub(crate) fn sign_skill_fetch(&self, content_hash: &str) -> String {
+        #[expect(clippy::disallowed_methods, reason = "the server compares it with its own clock")]
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let unix_s = now.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+        let input = skill_fetch_signing_input(&self.runtime_id, content_hash, unix_s);
+        let signature = STANDARD.encode(self.key.sign(&input).to_bytes());
+        format!("{}:{unix_s}:{signature}", self.runtime_id)
     }
 }
 

@@ -20,6 +20,7 @@ mod openclaw;
 mod options;
 mod procfs;
 mod published;
+mod skills;
 mod supervisor;
 mod trampoline;
 
@@ -42,10 +43,11 @@ pub use trampoline::{EXIT_FAILED, EXIT_LOCKED, EXIT_UNCONFINED, exec_trampoline}
 use command::Commands;
 use files::{Ownership, ensure_dir, read_json, write_json};
 use http::HttpClient;
-use identity::{Enrolled, ensure_identity};
+use identity::{Enrolled, Identity, ensure_identity};
 use link::Link;
 use openclaw::process::Installation;
 use procfs::ProcessId;
+use skills::Keeper;
 use supervisor::Supervisor;
 
 /// How long a starting guest waits for one that is just ending.
@@ -105,17 +107,37 @@ pub async fn run(options: GuestOptions) -> Result<ExitReason, GuestError> {
     let virtual_key = identity.virtual_key.clone();
     let installation =
         Installation::new(&options).map(Arc::new).map_err(|e| file_error("finding", dir, e))?;
-    let (supervisor, published) =
-        Supervisor::new(&options, installation.clone(), virtual_key, http.clone(), desired, stop.clone())
-            .map_err(|e| file_error("reading what an earlier guest left in", dir, e))?;
+    let (supervisor, published) = Supervisor::new(
+        &options,
+        installation.clone(),
+        virtual_key,
+        http.clone(),
+        desired.clone(),
+        stop.clone(),
+    )
+    .map_err(|e| file_error("reading what an earlier guest left in", dir, e))?;
+    let identity: Arc<Identity> = Arc::from(identity);
+    let (keeper, skills) = Keeper::new(
+        &options,
+        installation.clone(),
+        http.clone(),
+        identity.clone(),
+        desired,
+        published.clone(),
+    );
     let commands = Commands::new(installation, identity.runtime_id.clone(), dir.join("commands"));
-    let link = Link::new(&options, http, *identity, commands, desired_sender, published)?;
-    Ok(supervise(supervisor, link, &stop).await)
+    let link = Link::new(&options, http, identity, commands, desired_sender, published, skills)?;
+    Ok(supervise(supervisor, keeper, link, &stop).await)
 }
 
-/// Runs both to the end of the supervisor, which is the end of the agent. The link lives until then, so that the
+/// Runs all to the end of the supervisor, which is the end of the agent. The link lives until then, so that the
 /// server sees the agent stop.
-async fn supervise(supervisor: Supervisor, link: Link, stop: &CancellationToken) -> ExitReason {
+async fn supervise(
+    supervisor: Supervisor,
+    keeper: Keeper,
+    link: Link,
+    stop: &CancellationToken,
+) -> ExitReason {
     let link = async {
         let reason = link.run().await;
         tracing::error!("the server refused this guest for good: {reason}");
@@ -123,8 +145,10 @@ async fn supervise(supervisor: Supervisor, link: Link, stop: &CancellationToken)
         reason
     };
     let supervisor = supervisor.run();
-    tokio::pin!(link, supervisor);
+    let keeper = keeper.run();
+    tokio::pin!(link, supervisor, keeper);
     tokio::select! {
+        never = &mut keeper => match never {},
         () = &mut supervisor => {
             // The last news; a server that is away learns it from the driver.
             let _ = tokio::time::timeout(LAST_NEWS_PATIENCE, &mut link).await;

@@ -4,11 +4,12 @@
 //! the server sends the newest desired state. Only outcomes of invocations are kept until they are sent.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use creel_wire::guest::{
-    DesiredState, FEATURE_COMMANDS, FRAME_BYTES_MAX, Observation, PROTOCOL_VERSION, Receipt, ToGuest,
-    ToServer,
+    DesiredState, FEATURE_COMMANDS, FEATURE_SKILLS, FRAME_BYTES_MAX, Observation, PROTOCOL_VERSION, Receipt,
+    SkillInventory, ToGuest, ToServer,
 };
 use futures_util::{SinkExt, StreamExt};
 use http::Uri;
@@ -61,17 +62,26 @@ enum LinkError {
     Refused { reason: String, fatal: bool },
 }
 
+/// What the server has heard on one link.
+#[derive(Debug, Default)]
+struct Sent {
+    observation: Option<Observation>,
+    receipt: Option<Receipt>,
+    skills: Option<SkillInventory>,
+}
+
 /// See the module.
 pub(crate) struct Link {
     http: HttpClient,
     uri: Uri,
-    identity: Identity,
+    identity: Arc<Identity>,
     boot_id: String,
     ping: Duration,
     backoff: Backoff,
     desired: watch::Sender<Option<DesiredState>>,
     desired_file: std::path::PathBuf,
     published: watch::Receiver<Published>,
+    skills: watch::Receiver<Option<SkillInventory>>,
     invocations: Invocations,
     unsent: VecDeque<Outcome>,
     epoch: i64,
@@ -81,10 +91,11 @@ impl Link {
     pub(crate) fn new(
         options: &GuestOptions,
         http: HttpClient,
-        identity: Identity,
+        identity: Arc<Identity>,
         commands: Commands,
         desired: watch::Sender<Option<DesiredState>>,
         published: watch::Receiver<Published>,
+        skills: watch::Receiver<Option<SkillInventory>>,
     ) -> Result<Self, GuestError> {
         let uri = link_uri(&options.server_url)?;
         let boot_id: [u8; 16] = rand::random();
@@ -99,6 +110,7 @@ impl Link {
             desired,
             desired_file: options.guest_dir.join("desired.json"),
             published,
+            skills,
             unsent: VecDeque::new(),
             epoch: i64::MIN,
         })
@@ -138,17 +150,20 @@ impl Link {
         let mut socket = timeout(HANDSHAKE_DEADLINE, self.open()).await.map_err(|_| LinkError::Silent)??;
         self.backoff.reset();
         tracing::info!(epoch = self.epoch, "linked to the server");
-        let (mut observation, mut receipt) = (None, None);
+        let mut sent = Sent::default();
         let mut ping = interval_at(Instant::now() + self.ping, self.ping);
         let mut heard = Instant::now();
         loop {
-            self.send_news(&mut socket, &mut observation, &mut receipt).await?;
+            self.send_news(&mut socket, &mut sent).await?;
             tokio::select! {
                 message = socket.next() => {
                     heard = Instant::now();
                     self.on_message(&mut socket, message).await?;
                 }
-                changed = self.published.changed() => {
+                changed = async { tokio::select! {
+                    changed = self.published.changed() => changed,
+                    changed = self.skills.changed() => changed,
+                } } => {
                     if changed.is_err() {
                         // The supervisor has ended, and this task is about to be.
                         std::future::pending::<()>().await;
@@ -191,7 +206,7 @@ impl Link {
                         boot_id: self.boot_id.clone(),
                         guest_version: env!("CARGO_PKG_VERSION").to_owned(),
                         signature: self.identity.sign_hello(&nonce, &self.boot_id),
-                        features: vec![FEATURE_COMMANDS.to_owned()],
+                        features: vec![FEATURE_COMMANDS.to_owned(), FEATURE_SKILLS.to_owned()],
                     };
                     send_json(&mut socket, &hello).await?;
                 }
@@ -244,22 +259,24 @@ impl Link {
     }
 
     /// Sends what the server has not heard on this link.
-    async fn send_news(
-        &mut self,
-        socket: &mut Socket,
-        observation: &mut Option<Observation>,
-        receipt: &mut Option<Receipt>,
-    ) -> Result<(), LinkError> {
+    async fn send_news(&mut self, socket: &mut Socket, sent: &mut Sent) -> Result<(), LinkError> {
         let news = self.published.borrow_and_update().clone();
-        if observation.as_ref() != Some(&news.observation) {
+        if sent.observation.as_ref() != Some(&news.observation) {
             send_json(socket, &ToServer::Observation(news.observation.clone())).await?;
-            *observation = Some(news.observation);
+            sent.observation = Some(news.observation);
         }
-        if news.receipt.is_some() && *receipt != news.receipt {
+        if news.receipt.is_some() && sent.receipt != news.receipt {
             if let Some(news) = &news.receipt {
                 send_json(socket, &ToServer::Receipt(news.clone())).await?;
             }
-            *receipt = news.receipt;
+            sent.receipt = news.receipt;
+        }
+        let skills = self.skills.borrow_and_update().clone();
+        if skills.is_some() && sent.skills != skills {
+            if let Some(skills) = &skills {
+                send_json(socket, &ToServer::Skills(skills.clone())).await?;
+            }
+            sent.skills = skills;
         }
         while let Some((invocation_id, outcome)) = self.unsent.front().cloned() {
             send_json(socket, &ToServer::InvocationResult { invocation_id, outcome }).await?;

@@ -148,6 +148,8 @@ pub struct Timing {
     pub reconnect_max_ms: u64,
     /// Between two pings on the link. A peer that is silent for twice this is dead.
     pub ping_ms: u64,
+    /// Between two looks at the agent's skills.
+    pub skills_scan_ms: u64,
 }
 
 impl Default for Timing {
@@ -164,6 +166,7 @@ impl Default for Timing {
             reconnect_first_ms: 200,
             reconnect_max_ms: 30_000,
             ping_ms: 10_000,
+            skills_scan_ms: 2_000,
         }
     }
 }

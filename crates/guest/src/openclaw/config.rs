@@ -2,7 +2,7 @@
 //!
 //! The file is ours as a whole. OpenClaw keeps its hands off it because it runs with `OPENCLAW_CONFIG_READONLY=1`;
 //! without that it would restore an older file at its next start, because ours lacks the `meta` block it writes.
-//! Secrets are never in it: it names files.
+//! Secrets are not in it: it names files. The exception are variables of skills, for which OpenClaw takes only text.
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,8 @@ use creel_wire::guest::{DesiredState, Model, ModelConfig, ModelProvider, Provide
 use creel_wire::secret::Secret;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+
+use super::skills;
 
 /// Header by which the gateway knows which provider of the group a call is for.
 const PROVIDER_HEADER: &str = "X-Creel-Provider";
@@ -43,6 +45,11 @@ impl AgentPaths {
     /// Scripts that run or are about to.
     pub(crate) fn commands_dir(&self) -> PathBuf {
         self.root.join("config/commands")
+    }
+
+    /// Authorised skills, by name.
+    pub(crate) fn skills_dir(&self) -> PathBuf {
+        self.root.join("config/skills")
     }
 
     pub(crate) fn home(&self) -> PathBuf {
@@ -92,14 +99,18 @@ pub(crate) struct Rendered {
     /// key is a new configuration and is applied like one.
     pub(crate) secrets: Vec<(String, Secret)>,
     /// What the running agent must show once it uses this.
-    pub(crate) expected: ExpectedModels,
+    pub(crate) expected: Expected,
 }
 
-/// Models by provider, in the order of the file, and the one that answers by default.
+/// What is compared with the running agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ExpectedModels {
+pub(crate) struct Expected {
+    /// Models by provider, in the order of the file.
     pub(crate) providers: Vec<(String, Vec<String>)>,
+    /// The model that answers by default.
     pub(crate) primary: Option<String>,
+    /// As [`skills::view`] gives it.
+    pub(crate) skills: Value,
 }
 
 /// The file for one desired state.
@@ -112,15 +123,15 @@ pub(crate) fn render(desired: &DesiredState, context: &RenderContext<'_>) -> Ren
     for (index, provider) in models.providers.iter().enumerate() {
         providers.insert(provider.name.clone(), render_provider(provider, index, context, &mut files));
     }
-    let expected = expected(models);
-    let allowed: Vec<String> = expected
-        .providers
+    let (expected_providers, expected_primary) = expected_models(models);
+    let allowed: Vec<String> = expected_providers
         .iter()
         .flat_map(|(provider, codes)| codes.iter().map(move |code| format!("{provider}/{code}")))
         .collect();
     let allowed = if allowed.is_empty() { vec![NO_MODEL.to_owned()] } else { allowed };
-    let primary = expected.primary.as_deref().unwrap_or(NO_MODEL);
-    let config = json!({
+    let primary = expected_primary.as_deref().unwrap_or(NO_MODEL);
+    let overlay = desired.skills.as_ref().map(|wanted| skills::overlay(wanted, context.paths, &mut files));
+    let mut config = json!({
         "gateway": {
             "mode": "local",
             "port": context.port,
@@ -149,13 +160,30 @@ pub(crate) fn render(desired: &DesiredState, context: &RenderContext<'_>) -> Ren
         "logging": { "file": context.paths.logs().join("openclaw.log") },
         "secrets": { "providers": files.providers },
     });
+    if let Some(overlay) = overlay {
+        merge(&mut config, overlay);
+    }
+    let expected =
+        Expected { providers: expected_providers, primary: expected_primary, skills: skills::view(&config) };
     // Indented, because operators read it; a map of strings and numbers always serialises.
     let mut bytes = serde_json::to_vec_pretty(&config).unwrap_or_default();
     bytes.push(b'\n');
     Rendered { config: bytes, secrets: files.files, expected }
 }
 
-fn expected(models: &ModelConfig) -> ExpectedModels {
+/// Lays objects over each other; everything else is replaced.
+fn merge(below: &mut Value, above: Value) {
+    match (below, above) {
+        (Value::Object(below), Value::Object(above)) => {
+            for (name, value) in above {
+                merge(below.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (below, above) => *below = above,
+    }
+}
+
+fn expected_models(models: &ModelConfig) -> (Vec<(String, Vec<String>)>, Option<String>) {
     let codes = |provider: &ModelProvider| provider.models.iter().map(|model| model.code.clone()).collect();
     let providers: Vec<(String, Vec<String>)> =
         models.providers.iter().map(|provider| (provider.name.clone(), codes(provider))).collect();
@@ -168,7 +196,7 @@ fn expected(models: &ModelConfig) -> ExpectedModels {
     };
     let chosen = models.default_model.as_ref().filter(|wanted| has(wanted));
     let primary = chosen.map(|wanted| format!("{}/{}", wanted.provider, wanted.code)).or_else(first);
-    ExpectedModels { providers, primary }
+    (providers, primary)
 }
 
 fn render_provider(
@@ -214,7 +242,7 @@ fn render_model(model: &Model) -> Value {
 }
 
 /// Collects the files that hold secrets and OpenClaw's names for them.
-struct SecretFiles {
+pub(super) struct SecretFiles {
     dir: PathBuf,
     providers: Map<String, Value>,
     files: Vec<(String, Secret)>,
@@ -222,7 +250,7 @@ struct SecretFiles {
 
 impl SecretFiles {
     /// The reference that stands in the configuration instead of `secret`.
-    fn reference(&mut self, label: &str, secret: &Secret) -> Value {
+    pub(super) fn reference(&mut self, label: &str, secret: &Secret) -> Value {
         let alias = format!("creel-{label}");
         if !self.providers.contains_key(&alias) {
             let file = secret_file_name(label, secret);

@@ -3,3 +3,5 @@
 pub(crate) mod config;
 pub(crate) mod process;
 pub(crate) mod rpc;
+pub(crate) mod skills;
+mod skills_status;

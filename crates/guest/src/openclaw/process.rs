@@ -119,6 +119,15 @@ impl Installation {
         &self.inside
     }
 
+    pub(crate) fn host(&self) -> &AgentPaths {
+        &self.host
+    }
+
+    /// Where OpenClaw itself is.
+    pub(crate) fn package_dir(&self) -> &Path {
+        &self.options.openclaw.package_dir
+    }
+
     pub(crate) fn lock_file(&self) -> PathBuf {
         self.options.guest_dir.join("agent.lock")
     }
@@ -132,7 +141,7 @@ impl Installation {
     }
 
     /// User and group that the agent runs as, when they are not the guest's.
-    fn agent_user(&self) -> Option<(u32, u32)> {
+    pub(crate) fn agent_user(&self) -> Option<(u32, u32)> {
         match self.options.isolation {
             Isolation::User { uid, gid, .. } => Some((uid, gid)),
             Isolation::Landlock { .. } | Isolation::None => None,
@@ -150,6 +159,7 @@ impl Installation {
         ensure_dir(self.host.root(), shared)?;
         ensure_dir(&self.host.config_dir(), shared)?;
         ensure_dir(&self.host.commands_dir(), shared)?;
+        ensure_dir(&self.host.skills_dir(), shared)?;
         for dir in self.host.owned_by_agent() {
             ensure_dir(&dir, Ownership { owner: user, mode: 0o700 })?;
         }

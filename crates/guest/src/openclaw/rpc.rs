@@ -7,8 +7,10 @@ use creel_wire::secret::Secret;
 use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite;
 
-use super::config::ExpectedModels;
+use super::config::Expected;
+use super::skills;
 use crate::http::{HttpClient, HttpError};
 
 /// A probe that takes longer says that the agent does not answer.
@@ -29,6 +31,19 @@ pub(crate) enum RpcError {
     Refused { status: StatusCode, message: String },
     #[error("OpenClaw's answer is not what its documents say: {0}")]
     Answer(&'static str),
+    #[error("talking to OpenClaw")]
+    Socket(#[source] Box<tungstenite::Error>),
+}
+
+impl RpcError {
+    pub(super) fn socket(error: tungstenite::Error) -> Self {
+        Self::Socket(Box::new(error))
+    }
+
+    /// What OpenClaw said instead of an answer over its WebSocket.
+    pub(super) fn refused(answer: &Value) -> Self {
+        Self::Refused { status: StatusCode::FORBIDDEN, message: error_message(Some(answer)) }
+    }
 }
 
 /// Where one running OpenClaw listens and what opens it.
@@ -77,7 +92,7 @@ impl OpenClawClient {
     }
 
     /// Compares what OpenClaw uses with what we want it to use.
-    pub(crate) async fn applied(&self, expected: &ExpectedModels) -> Result<Applied, RpcError> {
+    pub(crate) async fn applied(&self, expected: &Expected) -> Result<Applied, RpcError> {
         let body = json!({ "method": "config.get", "params": {} });
         let answer = self.post("/api/v1/admin/rpc", &body, RPC_DEADLINE).await?;
         let payload = answer.get("payload").ok_or(RpcError::Answer("no payload"))?;
@@ -101,7 +116,15 @@ impl OpenClawClient {
         text.map(str::to_owned).ok_or(RpcError::Answer("no text in the reply"))
     }
 
-    fn uri(&self, path: &str) -> String {
+    pub(super) fn http(&self) -> &HttpClient {
+        &self.http
+    }
+
+    pub(super) fn token(&self) -> &Secret {
+        &self.endpoint.token
+    }
+
+    pub(super) fn uri(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.endpoint.port)
     }
 
@@ -132,7 +155,7 @@ pub(crate) fn clip(text: &str, bytes_max: usize) -> String {
 }
 
 /// Reads the payload of `config.get`. The two hashes are keyed by OpenClaw: only their equality says something.
-fn judge(payload: &Value, expected: &ExpectedModels) -> Applied {
+fn judge(payload: &Value, expected: &Expected) -> Applied {
     if payload.get("valid").and_then(Value::as_bool) != Some(true) {
         return Applied::Invalid(issues(payload));
     }
@@ -142,7 +165,8 @@ fn judge(payload: &Value, expected: &ExpectedModels) -> Applied {
     let running = payload.get("runtimeConfig").unwrap_or(&Value::Null);
     let mut wanted = expected.providers.clone();
     wanted.sort();
-    if same && models_in(running) == wanted { Applied::Yes } else { Applied::NotYet }
+    let same = same && models_in(running) == wanted && skills::view(running) == expected.skills;
+    if same { Applied::Yes } else { Applied::NotYet }
 }
 
 fn models_in(running: &Value) -> Vec<(String, Vec<String>)> {
@@ -173,8 +197,9 @@ fn issues(payload: &Value) -> String {
 mod tests {
     use super::*;
 
-    fn expected() -> ExpectedModels {
-        ExpectedModels { providers: vec![("p".to_owned(), vec!["a".to_owned()])], primary: None }
+    fn expected() -> Expected {
+        let providers = vec![("p".to_owned(), vec!["a".to_owned()])];
+        Expected { providers, primary: None, skills: skills::view(&Value::Null) }
     }
 
     fn check(payload: &Value, want: &Applied) {

@@ -23,13 +23,13 @@ const EXIT_UNCONFINED: i32 = creel_guest::EXIT_UNCONFINED as i32;
 /// A user that nobody has.
 const UID: u32 = 2_138_000_007;
 
-fn invoke(server: &FakeServer, id: &str, request: InvocationRequest, timeout_ms: u64) {
+pub(crate) fn invoke(server: &FakeServer, id: &str, request: InvocationRequest, timeout_ms: u64) {
     server.send(ToGuest::Invoke(Invocation { id: InvocationId::parse(id).unwrap(), request, timeout_ms }));
 }
 
-async fn outcome(server: &FakeServer, id: &str) -> InvocationOutcome {
+pub(crate) async fn outcome(server: &FakeServer, patience: Duration, id: &str) -> InvocationOutcome {
     server
-        .wait(PATIENCE, |message| match message {
+        .wait(patience, |message| match message {
             ToServer::InvocationResult { invocation_id, outcome } if invocation_id.as_str() == id => {
                 Some(outcome.clone())
             }
@@ -39,9 +39,15 @@ async fn outcome(server: &FakeServer, id: &str) -> InvocationOutcome {
 }
 
 /// Runs a script; its end, its output, and how many bytes of that are missing.
-async fn run(server: &FakeServer, id: &str, script: &str, timeout_ms: u64) -> (CommandEnd, String, u64) {
+pub(crate) async fn run(
+    server: &FakeServer,
+    id: &str,
+    script: &str,
+    timeout_ms: u64,
+) -> (CommandEnd, String, u64) {
     invoke(server, id, InvocationRequest::Command { script: script.to_owned() }, timeout_ms);
-    match outcome(server, id).await {
+    let patience = Duration::from_millis(timeout_ms) + PATIENCE;
+    match outcome(server, patience, id).await {
         InvocationOutcome::Ran(CommandResult { end, output, dropped }) => {
             (end, String::from_utf8(STANDARD.decode(output).unwrap()).unwrap(), dropped)
         }
@@ -73,7 +79,7 @@ async fn line_in(path: &Path) -> String {
 
 /// The strongest isolation of this host: a user of its own where the test is root, else Landlock; `None` where neither
 /// works.
-fn isolation(dir: &Path) -> Option<Value> {
+pub(crate) fn isolation(dir: &Path, uid: u32) -> Option<Value> {
     let trial = |args: &[&str]| {
         let tried = Command::new(HARNESS).arg("guest-exec").args(args).args(["--", "/bin/true"]).output();
         tried.unwrap().status.code()
@@ -88,11 +94,11 @@ fn isolation(dir: &Path) -> Option<Value> {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
     let (from, to) = (dir.to_str().unwrap(), mount_point.to_str().unwrap());
-    let user = format!("{UID}:{UID}");
+    let user = format!("{uid}:{uid}");
     let status = trial(&["--bind-from", from, "--bind-to", to, "--user", &user]);
     (status != Some(EXIT_UNCONFINED)).then(|| {
         json!({
-            "kind": "user", "uid": UID, "gid": UID, "name": "creel-agent-7", "mount_point": mount_point,
+            "kind": "user", "uid": uid, "gid": uid, "name": "creel-agent-7", "mount_point": mount_point,
             "landlock": landlock,
         })
     })
@@ -104,7 +110,7 @@ async fn a_command_is_the_agents_user_and_reaches_nothing_else() {
     let root = Uid::effective().is_root();
     let dir = if root { tempfile::tempdir_in("/run") } else { tempfile::tempdir() }.unwrap();
     // Where nothing isolates there is nothing to promise.
-    let Some(isolation) = isolation(dir.path()) else { return };
+    let Some(isolation) = isolation(dir.path(), UID) else { return };
     let own_user = isolation["kind"] == "user";
     let server = FakeServer::start().await;
     let guest = Guest::start_isolated(dir, &server, &isolation);
@@ -249,11 +255,15 @@ async fn too_many_at_once_are_refused_and_messages_are_not_in_their_way() {
     }
     let script = "echo never".to_owned();
     invoke(&server, "inv-more", InvocationRequest::Command { script }, 1_000);
-    let InvocationOutcome::Failed { message } = outcome(&server, "inv-more").await else { panic!() };
+    let InvocationOutcome::Failed { message } = outcome(&server, PATIENCE, "inv-more").await else {
+        panic!()
+    };
     assert!(message.contains("too many commands"), "{message}");
     let chat = InvocationRequest::Chat { session: "s".to_owned(), message: "hello".to_owned() };
     invoke(&server, "inv-chat", chat, 1_000);
-    let InvocationOutcome::Failed { message } = outcome(&server, "inv-chat").await else { panic!() };
+    let InvocationOutcome::Failed { message } = outcome(&server, PATIENCE, "inv-chat").await else {
+        panic!()
+    };
     assert_eq!(message, "The agent is not running.");
 }
 
@@ -265,7 +275,7 @@ async fn a_request_of_a_later_version_is_declined_and_the_link_lives() {
     let later: InvocationRequest =
         serde_json::from_value(json!({ "kind": "dream", "of": ["sheep"] })).unwrap();
     invoke(&server, "inv-1", later, 1_000);
-    let InvocationOutcome::Failed { message } = outcome(&server, "inv-1").await else { panic!() };
+    let InvocationOutcome::Failed { message } = outcome(&server, PATIENCE, "inv-1").await else { panic!() };
     assert_eq!(message, "This guest is older than the request. Reboot the runtime to renew it.");
     assert_eq!(run(&server, "inv-2", "echo on", 30_000).await, (exited(0), "on\n".to_owned(), 0));
 }

@@ -38,6 +38,19 @@ impl Guest {
         Self::start_with(dir, server, &json!({}), isolation)
     }
 
+    /// With the OpenClaw that setup has put on this machine, in place of the stand-in.
+    pub(crate) fn start_real(
+        dir: tempfile::TempDir,
+        server: &FakeServer,
+        isolation: &serde_json::Value,
+    ) -> Self {
+        let package = creel_guest::OpenClawPackage::find_default();
+        assert!(package.node_bin.exists(), "scripts/setup.sh installs OpenClaw");
+        let slow = json!({ "start_deadline_ms": 300_000, "health_ms": 5_000, "poll_ms": 200,
+                           "skills_scan_ms": 2_000 });
+        Self::launch(dir, server, &slow, isolation, &json!(package))
+    }
+
     fn start_with(
         dir: tempfile::TempDir,
         server: &FakeServer,
@@ -45,10 +58,22 @@ impl Guest {
         isolation: &serde_json::Value,
     ) -> Self {
         let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testdata/package");
+        let package = json!({ "node_bin": "/usr/bin/python3", "package_dir": package });
+        Self::launch(dir, server, timing, isolation, &package)
+    }
+
+    fn launch(
+        dir: tempfile::TempDir,
+        server: &FakeServer,
+        timing: &serde_json::Value,
+        isolation: &serde_json::Value,
+        package: &serde_json::Value,
+    ) -> Self {
         let mut quick = json!({
             "start_deadline_ms": 30_000, "stop_deadline_ms": 10_000, "backoff_first_ms": 50,
             "backoff_max_ms": 400, "backoff_reset_ms": 60_000, "poll_ms": 20, "apply_deadline_ms": 20_000,
             "health_ms": 200, "reconnect_first_ms": 20, "reconnect_max_ms": 200, "ping_ms": 2_000,
+            "skills_scan_ms": 100,
         });
         for (name, value) in timing.as_object().unwrap() {
             quick[name] = value.clone();
@@ -61,7 +86,7 @@ impl Guest {
         let options = json!({
             "guest_dir": path("guest"), "agent_dir": path("agent"), "server_url": server.url(),
             "enroll_token_file": path("guest/enroll.token"), "boot_generation": 3,
-            "openclaw": { "node_bin": "/usr/bin/python3", "package_dir": package },
+            "openclaw": package,
             "isolation": isolation, "timing": quick,
         });
         std::fs::write(path("options.json"), options.to_string()).unwrap();
@@ -86,7 +111,7 @@ impl Guest {
 
     /// Ends this guest at once and starts another in the same place.
     pub(crate) fn replace(mut self, server: &FakeServer) -> Self {
-        self.signal(Signal::SIGKILL);
+        self.child.kill().unwrap();
         self.child.wait().unwrap();
         let spare = tempfile::tempdir().unwrap();
         let dir = std::mem::replace(&mut self.dir, spare);

@@ -10,7 +10,10 @@
 
 mod command;
 mod fixture;
+mod model;
+mod real_openclaw;
 mod server;
+mod skills;
 
 use std::path::Path;
 use std::process::Command;
@@ -54,8 +57,16 @@ fn chat(id: &str, message: &str) -> ToGuest {
 }
 
 async fn receipt(server: &FakeServer, wanted: impl Fn(&Receipt) -> bool) -> Receipt {
+    receipt_within(server, PATIENCE, wanted).await
+}
+
+async fn receipt_within(
+    server: &FakeServer,
+    patience: std::time::Duration,
+    wanted: impl Fn(&Receipt) -> bool,
+) -> Receipt {
     server
-        .wait(PATIENCE, |message| match message {
+        .wait(patience, |message| match message {
             ToServer::Receipt(receipt) if wanted(receipt) => Some(receipt.clone()),
             _ => None,
         })

@@ -1,19 +1,20 @@
 //! The server's side of the guest protocol, steered by a test.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::http::StatusCode;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use creel_wire::guest::{
-    DesiredState, EnrollRequest, EnrollResponse, PROTOCOL_VERSION, ToGuest, ToServer, hello_signing_input,
+    DesiredState, EnrollRequest, EnrollResponse, FEATURE_SKILLS, PROTOCOL_VERSION, SKILL_FETCH_HEADER,
+    SkillInventory, ToGuest, ToServer, hello_signing_input, skill_fetch_signing_input,
 };
 use creel_wire::id::RuntimeId;
 use creel_wire::secret::Secret;
@@ -31,10 +32,15 @@ struct Inner {
     desired: Option<DesiredState>,
     to_send: VecDeque<ToGuest>,
     received: VecDeque<ToServer>,
+    /// Apart, so that waiting for something else passes none over.
+    inventories: VecDeque<SkillInventory>,
     /// Runtimes of links that were opened and not yet asked for.
     links: VecDeque<RuntimeId>,
     /// Links that are served now.
     open: usize,
+    /// Archives of skills by the hash under which they are asked for.
+    contents: BTreeMap<String, Vec<u8>>,
+    fetches: usize,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -78,6 +84,9 @@ impl FakeServer {
         let router = axum::Router::new()
             .route("/guest/v1/enroll", post(enroll))
             .route("/guest/v1/link", get(link))
+            .route("/guest/v1/skills/{hash}", get(skill))
+            .route("/v1/chat/completions", post(crate::model::completions))
+            .route("/script", get(crate::model::script))
             .with_state(Arc::clone(&shared));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -92,13 +101,45 @@ impl FakeServer {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Inner)) {
-        change(&mut self.shared.inner.lock().unwrap());
+    fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) {
+        let _ = change(&mut self.shared.inner.lock().unwrap());
         self.shared.changed.notify_waiters();
     }
 
     pub(crate) fn set_desired(&self, desired: DesiredState) {
         self.change(|inner| inner.desired = Some(desired));
+    }
+
+    /// From now on an archive is what the server has under this hash.
+    pub(crate) fn keep_content(&self, hash: &str, archive: Vec<u8>) {
+        self.change(|inner| inner.contents.insert(hash.to_owned(), archive));
+    }
+
+    /// Takes inventories in their order until one is wanted, which stays: the next wait may want it too.
+    pub(crate) async fn inventory(
+        &self,
+        patience: Duration,
+        wanted: impl Fn(&SkillInventory) -> bool,
+    ) -> SkillInventory {
+        self.take(patience, |inner| {
+            while let Some(seen) = inner.inventories.front() {
+                if wanted(seen) {
+                    return Some(seen.clone());
+                }
+                eprintln!("passed over: {seen:?}");
+                inner.inventories.pop_front();
+            }
+            None
+        })
+        .await
+    }
+
+    pub(crate) fn forget_inventories(&self) {
+        self.change(|inner| inner.inventories.clear());
+    }
+
+    pub(crate) fn fetches(&self) -> usize {
+        self.shared.inner.lock().unwrap().fetches
     }
 
     pub(crate) fn set_epoch(&self, epoch: i64) {
@@ -195,14 +236,39 @@ async fn send(socket: &mut WebSocket, message: &ToGuest) -> Result<(), axum::Err
     socket.send(Message::text(serde_json::to_string(message).unwrap())).await
 }
 
+/// Checks who asks as the real server must.
+async fn skill(
+    State(shared): State<Arc<Shared>>,
+    Path(hash): Path<String>,
+    headers: HeaderMap,
+) -> impl IntoResponse {
+    if *shared.mode.borrow() == Mode::Away {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
+    let header = headers[SKILL_FETCH_HEADER].to_str().unwrap();
+    let [runtime_id, unix_s, signature] = header.split(':').collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!(runtime_id, shared.runtime_id.as_str());
+    let mut inner = shared.inner.lock().unwrap();
+    inner.fetches += 1;
+    let key = STANDARD.decode(inner.public_key.as_ref().unwrap()).unwrap().try_into().unwrap();
+    let input = skill_fetch_signing_input(&shared.runtime_id, &hash, unix_s.parse().unwrap());
+    let signature = Signature::from_slice(&STANDARD.decode(signature).unwrap()).unwrap();
+    VerifyingKey::from_bytes(&key).unwrap().verify_strict(&input, &signature).unwrap();
+    match inner.contents.get(&hash) {
+        Some(archive) => archive.clone().into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
 /// Checks the answer to the challenge as the real server must.
 fn check_hello(shared: &Shared, hello: &str, nonce: &str) -> RuntimeId {
-    let ToServer::Hello { protocol, runtime_id, boot_id, signature, .. } =
+    let ToServer::Hello { protocol, runtime_id, boot_id, signature, features, .. } =
         serde_json::from_str(hello).unwrap()
     else {
         panic!("the first message is not a hello: {hello}");
     };
     assert_eq!(protocol, PROTOCOL_VERSION);
+    assert!(features.iter().any(|feature| feature == FEATURE_SKILLS), "{features:?}");
     let key = shared.inner.lock().unwrap().public_key.clone().expect("enrolled before");
     let key = VerifyingKey::from_bytes(&STANDARD.decode(key).unwrap().try_into().unwrap()).unwrap();
     let signature = Signature::from_slice(&STANDARD.decode(signature).unwrap()).unwrap();
@@ -269,7 +335,12 @@ async fn serve(shared: Arc<Shared>, mut socket: WebSocket) {
             }
             message = socket.recv() => match message {
                 Some(Ok(Message::Text(text))) => {
-                    shared.inner.lock().unwrap().received.push_back(serde_json::from_str(&text).unwrap());
+                    let mut inner = shared.inner.lock().unwrap();
+                    match serde_json::from_str(&text).unwrap() {
+                        ToServer::Skills(inventory) => inner.inventories.push_back(inventory),
+                        message => inner.received.push_back(message),
+                    }
+                    drop(inner);
                     shared.arrived.notify_waiters();
                 }
                 Some(Ok(_)) => {}

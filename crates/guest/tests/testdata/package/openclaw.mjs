@@ -1,7 +1,7 @@
 # A stand-in for OpenClaw, run by python3 in Node's place. It reads its configuration as OpenClaw does and serves the
-# same four interfaces. Files beside its state steer it: `exit` holds a status to end with at once, `crash` ends it
+# same five interfaces. Files beside its state steer it: `exit` holds a status to end with at once, `crash` ends it
 # when it appears.
-import hashlib, json, os, sys, threading, time
+import base64, hashlib, json, os, struct, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CONFIG = os.environ["OPENCLAW_CONFIG_PATH"]
@@ -51,6 +51,20 @@ def watch():
         time.sleep(0.02)
 
 
+def skills():
+    # Of a name the last one wins, as with OpenClaw; a SKILL.md may say what is missing.
+    found = {}
+    for root in config["skills"].get("load", {}).get("extraDirs", []) + [os.path.join(STATE, "skills"),
+            os.path.join(config["agents"]["defaults"]["workspace"], "skills")]:
+        for name in os.listdir(root) if os.path.isdir(root) else []:
+            path = os.path.join(root, name, "SKILL.md")
+            if not name.startswith(".") and os.path.exists(path):
+                missing = [line[7:].strip() for line in open(path) if line.startswith("needs: ")]
+                found[name] = {"name": name, "source": root, "bundled": False, "eligible": not missing,
+                    "baseDir": os.path.dirname(path), "skillKey": name, "missing": {"bins": missing}}
+    return {"skills": list(found.values())}
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -66,7 +80,37 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def do_GET(self):
-        self.answer(200, {"ok": True})
+        if self.headers["upgrade"] != "websocket":
+            return self.answer(200, {"ok": True})
+        key = self.headers["sec-websocket-key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        self.send_response(101)
+        self.send_header("upgrade", "websocket")
+        self.send_header("connection", "Upgrade")
+        self.send_header("sec-websocket-accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
+        self.end_headers()
+        self.say({"type": "event", "event": "connect.challenge", "payload": {"nonce": "n", "ts": 1}})
+        allowed = False
+        while (request := self.hear()) is not None:
+            if request["method"] == "connect":
+                allowed = request["params"]["auth"]["token"] == token
+            self.say({"type": "res", "id": request["id"], "ok": allowed,
+                "payload": skills() if request["method"] == "skills.status" else {}})
+        self.close_connection = True
+
+    def say(self, message):
+        data = json.dumps(message).encode()
+        length = bytes([len(data)]) if len(data) < 126 else b"\x7e" + struct.pack(">H", len(data))
+        self.wfile.write(b"\x81" + length + data)
+
+    def hear(self):
+        head = self.rfile.read(2)
+        if len(head) < 2 or head[0] != 0x81:
+            return None
+        length = head[1] & 0x7f
+        if length == 126:
+            length = struct.unpack(">H", self.rfile.read(2))[0]
+        mask = self.rfile.read(4)
+        return json.loads(bytes(byte ^ mask[n % 4] for n, byte in enumerate(self.rfile.read(length))))
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
