@@ -13,12 +13,14 @@ use creel_control::id_gen::IdGen;
 use creel_control::ledger::Credits;
 use creel_control::message::Messages;
 use creel_control::model::Models;
+use creel_control::object::Objects;
 use creel_control::office_site::OfficeSites;
 use creel_control::order::Orders;
 use creel_control::principal::Principals;
 use creel_control::resource_group::ResourceGroups;
 use creel_control::runtime::Runtimes;
 use creel_control::secrets::MacKey;
+use creel_control::skill::Skills;
 use creel_control::store::Store;
 use creel_control::tag::Tags;
 use creel_control::tasks::Tasks;
@@ -52,6 +54,8 @@ pub(crate) struct Services {
     pub(crate) principals: Principals,
     pub(crate) audit: AuditLog,
     pub(crate) refusals: Refusals,
+    /// What is uploaded, and contents of skills and icons.
+    pub(crate) objects: Objects,
     pub(crate) office_sites: OfficeSites,
     pub(crate) resource_groups: ResourceGroups,
     pub(crate) runtimes: Runtimes,
@@ -64,6 +68,7 @@ pub(crate) struct Services {
     pub(crate) call_limits: CallLimits,
     pub(crate) orders: Orders,
     pub(crate) order_approval: OrderApproval,
+    pub(crate) skills: Skills,
     pub(crate) users: Users,
     pub(crate) entitlements: Entitlements,
     /// What processes with the same master key know each other by.

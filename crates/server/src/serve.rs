@@ -26,14 +26,17 @@ use creel_control::order::Orders;
 use creel_control::principal::{self, Principals};
 use creel_control::resource_group::ResourceGroups;
 use creel_control::runtime::Runtimes;
+use creel_control::skill::Skills;
 use creel_control::store::{DbUrl, Store, StoreError};
 use creel_control::tasks::Tasks;
 use creel_control::user::Users;
+use creel_skills::scan::{Scanner, ScannerError};
 
 use crate::app::{App, Services};
 use crate::config::{Config, ConfigError, DataDir, Locks, Role};
 use crate::gateway::observe::{BadTelemetry, Observer};
 use crate::http::{self, AdminService, AgentService, Listener, Metrics, SHUTDOWN_DEADLINE};
+use crate::objects::{self, StorageError};
 use crate::order_approval::OrderApproval;
 use crate::rpc::{Limits, Nonces};
 
@@ -59,6 +62,10 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
+    #[error("making the scanner of skills")]
+    Scanner(#[from] ScannerError),
+    #[error("opening the place of objects")]
+    Objects(#[from] StorageError),
     #[error(transparent)]
     Telemetry(#[from] BadTelemetry),
     #[error("making the client for model providers and webhooks")]
@@ -125,6 +132,8 @@ impl Server {
         let cluster_key = sealer.mac_key(crate::cluster::KEY_LABEL);
         let accounts = Accounts::new(store.clone(), sealer.clone(), ids.clone());
         let root = first_start::ensure_root(&accounts, &ids, &config, &data_dir).await?;
+        let skill_sealer = sealer.clone();
+        let objects = objects::open(&config, store.clone(), ids.clone(), sealer.clone(), tasks.clone())?;
         let channels = Channels::new(store.clone(), sealer.clone());
         let models = Models::new(store.clone(), sealer, ids.clone(), config.gateway.required);
         let credits = Credits::new(store.clone(), ids.clone());
@@ -135,12 +144,16 @@ impl Server {
         let limits = Limits::new(&config.limits);
         let orders = Orders::new(store.clone(), ids.clone(), config.orders.currency.clone());
         let order_approval = OrderApproval::new(&config.orders, clock.clone())?;
+        let scanner = Arc::new(Scanner::new()?);
+        let skills = Skills::new(store.clone(), ids.clone(), skill_sealer, objects.clone(), scanner);
         let app = App::new(Services {
             admin_url: admin_url.clone(),
             config,
             clock,
             audit: AuditLog::new(store.clone()),
             refusals: Refusals::new(store.clone(), ids.clone()),
+            skills,
+            objects,
             office_sites: OfficeSites::new(store.clone(), ids.clone()),
             resource_groups: ResourceGroups::new(store.clone(), ids.clone()),
             tags: creel_control::tag::Tags::new(store.clone()),

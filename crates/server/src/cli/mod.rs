@@ -13,6 +13,7 @@ mod logging;
 mod login;
 mod profile;
 mod serve;
+mod skill;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -76,6 +77,8 @@ enum Command {
     Admin(Box<admin::AdminArgs>),
     /// Look after one agent: started by a driver, not by people
     Guest(guest::GuestArgs),
+    /// Look at skills on this machine, without a server
+    Skill(skill::SkillArgs),
     /// Run a model provider that answers with the last user message: for demos, tests and benchmarks
     EchoLlm {
         /// Address to listen on; port 0 takes a free one
@@ -120,6 +123,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Login(args) => runtime()?.block_on(login::run(&args)),
         Command::Admin(args) => runtime()?.block_on(admin::run(&args)),
         Command::Guest(args) => small_runtime()?.block_on(guest::run(&args)),
+        Command::Skill(args) => runtime()?.block_on(skill::run(args)),
         Command::EchoLlm { listen, delay_ms, chunks } => {
             runtime()?.block_on(echo_llm::run(listen, delay_ms, chunks)).map(|()| ExitCode::SUCCESS)
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use creel_wire::id::AccessKeyId;
 use creel_wire::secret::Secret;
 
-use super::{ApprovalKind, Config, ConfigError, DriverKind, EnvironmentSecrets, Role};
+use super::{ApprovalKind, Config, ConfigError, DriverKind, EnvironmentSecrets, Role, SkillsConfig};
 
 /// Where environment variables come from: the process, or a test's table.
 pub trait Environment {
@@ -47,8 +47,8 @@ pub struct ServeArgs {
     /// Address of the LLM gateway and the guest link [default: 127.0.0.1:8081]
     #[arg(long, env = "CREEL_AGENT_LISTEN", value_name = "ADDRESS")]
     pub agent_listen: Option<SocketAddr>,
-    /// Directory of uploaded objects [default: DIR/objects]
-    #[arg(long, env = "CREEL_OBJECTS", value_name = "DIR")]
+    /// Where uploads and contents of skills are, a directory or s3://BUCKET [default: DIR/objects]
+    #[arg(long, env = "CREEL_OBJECTS", value_name = "PLACE")]
     pub objects: Option<String>,
     /// Where agents live [default: process]
     #[arg(long, env = "CREEL_DRIVER")]
@@ -103,6 +103,7 @@ impl Config {
         if let Some(webhook) = &mut config.alerts.webhook {
             webhook.resolve("alerts.webhook", environment)?;
         }
+        config.skills.resolve()?;
         config.environment = EnvironmentSecrets::read(environment)?;
         config.check()?;
         Ok(config)
@@ -116,6 +117,16 @@ impl Config {
         let mut config = Self::read(args)?;
         config.environment = EnvironmentSecrets::read(environment)?;
         Ok(config)
+    }
+
+    /// The analysers of skills that a configuration file names, for a command that needs nothing else of it.
+    ///
+    /// # Errors
+    /// As [`Config::for_server`].
+    pub fn skills_of(path: PathBuf) -> Result<SkillsConfig, ConfigError> {
+        let mut config = Self::read(&StoreArgs { config: Some(path), ..StoreArgs::default() })?;
+        config.skills.resolve()?;
+        Ok(config.skills)
     }
 
     fn read(args: &StoreArgs) -> Result<Self, ConfigError> {
@@ -192,12 +203,12 @@ impl Config {
                 instead: "process (agents on this machine) or none (runtimes without agents)",
             });
         }
-        if self.objects.as_ref().is_some_and(|objects| objects.contains("://")) {
-            return Err(ConfigError::NotBuilt {
-                key: "objects",
-                value: "an address".to_owned(),
-                instead: "a directory",
-            });
+        let is_bucket = self.objects_bucket().is_some_and(|(bucket, _)| !bucket.is_empty());
+        if !is_bucket && self.objects.as_ref().is_some_and(|objects| objects.contains("://")) {
+            return Err(ConfigError::value(
+                "objects",
+                "give a directory, or s3://BUCKET or s3://BUCKET/PREFIX",
+            ));
         }
         let mut names = BTreeSet::new();
         for provider in &self.system_providers {

@@ -6,6 +6,7 @@
 mod data_dir;
 mod error;
 mod load;
+mod skills;
 mod system_provider;
 mod webhook;
 
@@ -20,6 +21,8 @@ use serde::{Deserialize, Serialize};
 pub use data_dir::{DataDir, Locks, RootCredentials};
 pub use error::ConfigError;
 pub use load::{Environment, ServeArgs, StoreArgs};
+pub use skills::{AnalyserConfig, JudgeConfig, OnFailure, SkillsConfig};
+pub(crate) use skills::{SARIF_PLACE, SKILL_PLACE};
 pub use system_provider::{ModelPrice, SystemModel, SystemProvider};
 pub use webhook::WebhookConfig;
 
@@ -36,7 +39,8 @@ pub struct Config {
     /// `sqlite:PATH` or `postgres://…`; `None` is `sqlite:` and `creel.db` in the data directory.
     #[serde(serialize_with = "masked_url")]
     pub database: Option<String>,
-    /// A directory for uploaded objects; `None` is `objects` in the data directory.
+    /// Where uploads and contents of skills are: a directory, or `s3://BUCKET` with or without a `/PREFIX`; `None` is
+    /// `objects` in the data directory.
     pub objects: Option<String>,
     /// Where agents live.
     pub driver: DriverKind,
@@ -59,6 +63,7 @@ pub struct Config {
     pub alerts: AlertsConfig,
     pub limits: LimitsConfig,
     pub process: ProcessConfig,
+    pub skills: SkillsConfig,
     /// The operator's LLM providers, from which WuyingCredit providers are copied.
     #[serde(rename = "system_provider")]
     pub system_providers: Vec<SystemProvider>,
@@ -90,6 +95,7 @@ impl Default for Config {
             alerts: AlertsConfig::default(),
             limits: LimitsConfig::default(),
             process: ProcessConfig::default(),
+            skills: SkillsConfig::default(),
             system_providers: Vec::new(),
             environment: EnvironmentSecrets::default(),
         }
@@ -297,7 +303,14 @@ impl Config {
         Some(Path::new(path.strip_prefix("//").unwrap_or(path)).to_path_buf())
     }
 
-    /// The directory of uploaded objects.
+    /// The bucket of objects and the prefix in it, `None` for a directory.
+    pub fn objects_bucket(&self) -> Option<(&str, &str)> {
+        let address = self.objects.as_deref()?.strip_prefix("s3://")?;
+        let (bucket, prefix) = address.split_once('/').unwrap_or((address, ""));
+        Some((bucket, prefix.trim_matches('/')))
+    }
+
+    /// The directory of objects, unless they are in a bucket.
     pub fn objects_dir(&self) -> PathBuf {
         self.objects.as_ref().map_or_else(|| self.data_dir.join("objects"), PathBuf::from)
     }
@@ -367,6 +380,21 @@ mod tests {
             ("sqlite:/var/lib/creel.db", "sqlite:/var/lib/creel.db"),
         ] {
             assert_eq!(mask_password(url), masked);
+        }
+    }
+
+    #[test]
+    fn objects_are_in_a_directory_or_a_bucket() {
+        let config = |objects: Option<&str>| Config {
+            data_dir: "/d".into(),
+            objects: objects.map(str::to_owned),
+            ..Config::default()
+        };
+        assert_eq!((config(None).objects_bucket(), config(None).objects_dir()), (None, "/d/objects".into()));
+        assert_eq!(config(Some("/o")).objects_dir(), PathBuf::from("/o"));
+        for (address, found) in [("s3://b", ("b", "")), ("s3://b/", ("b", "")), ("s3://b/p/q/", ("b", "p/q"))]
+        {
+            assert_eq!(config(Some(address)).objects_bucket(), Some(found));
         }
     }
 

@@ -240,7 +240,12 @@ impl Link<'_> {
         })?;
         let (models, marker) =
             desired.map_or((None, String::new()), |(models, marker)| (Some(models), marker));
-        let state = DesiredState { generation, provider: self.guest.agent_provider, models, skills: None };
+        let skills = self.links.inner.skills.desired(id).await.map_err(|error| {
+            tracing::warn!(runtime.id = %id, error = %error, "working out the skills of {id} failed");
+            LinkEnd::Store
+        })?;
+        let state =
+            DesiredState { generation, provider: self.guest.agent_provider, models, skills: Some(skills) };
         send(&mut self.socket, &ToGuest::Desired(Box::new(state))).await?;
         self.sent = Sent { generation, models_marker: marker };
         match self.early_receipt.take() {
@@ -279,7 +284,10 @@ impl Link<'_> {
             ToServer::Hello { .. } => Err(LinkEnd::Malformed),
             ToServer::Observation(seen) => self.on_observation(seen).await,
             ToServer::Receipt(receipt) => self.on_receipt(receipt).await,
-            ToServer::Skills(_) => Ok(()),
+            ToServer::Skills(inventory) => {
+                let observed = self.links.inner.skills.observe(&self.guest, inventory).await;
+                observed.map_err(|_| LinkEnd::Store)
+            }
             ToServer::InvocationResult { invocation_id, outcome } => {
                 let messages = &self.links.inner.messages;
                 let finished = messages.finish(&self.guest.runtime_id, &invocation_id, outcome).await;

@@ -5,6 +5,7 @@
 //! something changed (or each second, for other replicas' changes) and nudges only the links that it concerns.
 
 mod link;
+mod skills;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,7 @@ use axum::{Json, Router};
 use creel_control::guest::{GuestError, Guests, WishMark};
 use creel_control::message::Messages;
 use creel_control::model::Models;
+use creel_control::skill::Skills;
 use creel_control::store::{Store, Topic};
 use creel_control::tasks::Tasks;
 use creel_wire::guest::{EnrollRequest, EnrollResponse, FRAME_BYTES_MAX, PROTOCOL_VERSION};
@@ -44,6 +46,7 @@ struct Inner {
     guests: Guests,
     messages: Messages,
     models: Models,
+    skills: Skills,
     replica_id: String,
     cancel: CancellationToken,
     nudges: Mutex<HashMap<RuntimeId, Nudge>>,
@@ -63,12 +66,13 @@ impl GuestLinks {
         guests: Guests,
         messages: Messages,
         models: Models,
+        skills: Skills,
         replica_id: String,
         tasks: &Tasks,
     ) -> Self {
         let cancel = tasks.cancelled();
         let nudges = Mutex::default();
-        let inner = Arc::new(Inner { store, guests, messages, models, replica_id, cancel, nudges });
+        let inner = Arc::new(Inner { store, guests, messages, models, skills, replica_id, cancel, nudges });
         let this = Self { inner };
         let looker = this.clone();
         tasks.spawn("guest-links", async move {
@@ -82,6 +86,7 @@ impl GuestLinks {
         Router::new()
             .route("/guest/v1/enroll", post(enroll).layer(DefaultBodyLimit::max(ENROLL_BYTES_MAX)))
             .route("/guest/v1/link", get(open))
+            .route("/guest/v1/skills/{content_hash}", get(skills::fetch))
             .with_state(self.clone())
     }
 

@@ -1,4 +1,5 @@
-//! What the admin listener answers: the API at `/`, health and metrics, and 404 for everything else.
+//! What the admin listener answers: objects by their host, path or signature, the API at `/`, health and metrics, and 404
+//! for everything else.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -15,7 +16,7 @@ use hyper::service::Service;
 use crate::app::App;
 use crate::cluster::{self, Cluster};
 use crate::config::Role;
-use crate::{http as server_http, rpc};
+use crate::{http as server_http, objects, rpc};
 
 /// How long `/readyz` waits for the database.
 const READY_DEADLINE: Duration = Duration::from_secs(2);
@@ -48,6 +49,9 @@ impl Service<Request<Incoming>> for AdminService {
 }
 
 async fn route(app: &App, request: Request<Incoming>) -> Response<Body> {
+    if app.config.has_role(Role::Api) && objects::is_object_request(&request) {
+        return objects::answer(app, request).await;
+    }
     match (request.method(), request.uri().path()) {
         (_, "/") if app.config.has_role(Role::Api) => rpc::answer(app, request).await,
         (&Method::GET, "/healthz") => text(StatusCode::OK, "text/plain", "ok\n".to_owned()),

@@ -27,18 +27,28 @@ pub(crate) async fn read_body(mut body: Incoming) -> Result<Bytes, BodyError> {
     let read = if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
         Err(BodyError::TooLarge)
     } else {
-        let collected = tokio::time::timeout(BODY_READ_DEADLINE, collect(&mut body)).await;
-        collected.unwrap_or(Err(BodyError::Incomplete))
+        collect_body(&mut body).await
     };
     if read == Err(BodyError::TooLarge) {
         // Whether the client came to an end makes no difference to the answer.
-        let _ = tokio::time::timeout(LINGER_MAX, discard(body)).await;
+        drain(body, LINGER_BYTES_MAX).await;
     }
     read
 }
 
-async fn discard(mut body: Incoming) {
-    let mut bytes_left = LINGER_BYTES_MAX;
+/// The whole of a body that is to stay small; what is too large is left unread.
+pub(crate) async fn collect_body(body: &mut Incoming) -> Result<Bytes, BodyError> {
+    let collected = tokio::time::timeout(BODY_READ_DEADLINE, collect(body)).await;
+    collected.unwrap_or(Err(BodyError::Incomplete))
+}
+
+/// Reads away what a refused client still sends, so much of it and for so long.
+pub(crate) async fn drain(body: Incoming, bytes_max: usize) {
+    let _ = tokio::time::timeout(LINGER_MAX, discard(body, bytes_max)).await;
+}
+
+async fn discard(mut body: Incoming, bytes_max: usize) {
+    let mut bytes_left = bytes_max;
     while let Some(Ok(frame)) = body.frame().await {
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         let Some(left) = bytes_left.checked_sub(bytes) else { return };

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 pub(crate) use admin::AdminService;
 pub(crate) use agent::AgentService;
-pub(crate) use body::{BodyError, read_body};
+pub(crate) use body::{BodyError, collect_body, drain, read_body};
 pub(crate) use listener::{Listener, PeerAddress, serve};
 pub(crate) use metrics::{Metrics, Outcome};
 pub(crate) use tls::load_tls;

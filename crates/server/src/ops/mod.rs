@@ -49,6 +49,7 @@ pub(crate) mod principal;
 mod region;
 mod resource_group;
 pub(crate) mod runtime;
+mod skill;
 mod system_provider;
 mod tag;
 mod user;
@@ -176,6 +177,24 @@ operations! {
     runtime::start_desktops,
     runtime::stop_desktops,
     runtime::wakeup_desktops,
+    skill::create_tenant_skill,
+    skill::delete_tenant_skills,
+    skill::get_parse_progress,
+    skill::get_skill_policy,
+    skill::get_skill_version,
+    skill::list_agent_skills,
+    skill::list_secure_skill_identities,
+    skill::list_skill_authed_identities,
+    skill::list_skills,
+    skill::parse_skill_package,
+    skill::review_skill_version,
+    skill::set_identity_skill_auth,
+    skill::set_identity_skill_security,
+    skill::set_skill_policy,
+    skill::set_skill_version,
+    skill::set_tenant_skill_enabled,
+    skill::withdraw_skill_version,
+    skill::get_oss_sts_token,
     system_provider::create_system_provider,
     system_provider::create_system_provider_key,
     system_provider::delete_system_model,

@@ -14,6 +14,7 @@ use super::ServeError;
 use crate::app::App;
 use crate::config::{Config, DriverKind, Role};
 use crate::guest_link::GuestLinks;
+use crate::skills::Analysers;
 
 /// Where set-up scripts install Node.js and OpenClaw, unless `CREEL_CACHE` says otherwise.
 const SYSTEM_CACHE: &str = "/var/cache/creel";
@@ -31,12 +32,15 @@ pub(super) async fn start(
         guests,
         app.messages.clone(),
         app.models.clone(),
+        app.skills.clone(),
         replica_id.to_owned(),
         &app.tasks,
     );
     if app.config.has_role(Role::Controller) {
         let driver = driver(&app.config, admin_url).await?;
         UsedUp::new(app.store.clone(), app.ids.clone()).start(&app.tasks);
+        let analysers = Analysers::new(&app.config.skills)?;
+        app.skills.start(&app.tasks, analysers.map(|analysers| Arc::new(analysers) as _));
         Retention::new(app.store.clone(), app.config.messages.retention_days).start(&app.tasks);
         Reconciler::new(app.store.clone(), driver, agent_url.to_owned()).start(&app.tasks);
     }

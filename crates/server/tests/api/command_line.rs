@@ -210,7 +210,7 @@ fn a_wrong_configuration_is_named_with_exit_code_2_and_without_secrets() {
         ("data_dirr = 'x'", "data_dirr"),
         ("database = 'oracle://u:canary@h/d'", "database: give sqlite:PATH or postgres://"),
         ("driver = 'docker'", "driver = docker is not built yet; use process"),
-        ("driver = 'none'\nobjects = 's3://canary'", "objects = an address is not built yet"),
+        ("driver = 'none'\nobjects = 'gs://canary'", "objects"),
         ("tls_cert = 'x'", "give both or neither"),
         (
             "[[system_provider]]\nname='a'\nbase_url='http://x'\napi='openai-completions'\napi_key='canary'\napi_key_env='X'",

@@ -18,7 +18,7 @@ use super::Record;
 const OLD_FILES: usize = 7;
 /// Lines that wait for the disk at the most; some 500 bytes each.
 const LINES_WAITING_MAX: usize = 16_384;
-/// Lines that are written to the file together, in bytes.
+/// Lines that are written to the file together, in bytes; less where files are small, for one may surpass its bound by so much.
 const BUFFER_BYTES: usize = 32 << 10;
 /// What most lines need.
 const LINE_BYTES_USUAL: usize = 768;
@@ -70,7 +70,7 @@ impl CallLog {
             .lossy(true)
             .thread_name("call-log")
             // It is flushed whenever no line waits; its buffer holds whole lines, so files begin and end with them.
-            .finish(BufWriter::with_capacity(BUFFER_BYTES, files));
+            .finish(BufWriter::with_capacity(BUFFER_BYTES.min(each / 16), files));
         let dropped = lines.error_counter();
         Ok(Self { lines: Mutex::new(lines), dropped, _worker: worker })
     }

@@ -5,7 +5,7 @@ use creel_control::page::PageNumber;
 use creel_control::runtime::{Management, RuntimeFilter, RuntimeView, provider_word};
 use creel_wire::error::ApiError;
 use creel_wire::ops::runtime::list_desktop_agent_runtime::{
-    Data, DataAgentImInfo, DataAgentInstanceInfoList, DataResourceGroup, Input, Output,
+    Data, DataAgentImInfo, DataAgentInstanceInfoList, DataResourceGroup, DataRiskInfo, Input, Output,
 };
 use creel_wire::words;
 
@@ -19,10 +19,11 @@ const PAGE_SIZE_MAX: i64 = 1_000;
 pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
     let page = PageNumber::new(input.page_number, input.page_size, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
         .map_err(|error| page_error(&error, "PageSize"))?;
+    let with_risk = input.include_risk_info == Some(true);
     let filter = filter(input)?;
     let (views, total) = app.runtimes.list(&actor.scope(), filter, page).await.map_err(super::api_error)?;
     Ok(Output {
-        data: Some(views.into_iter().map(shown).collect()),
+        data: Some(views.into_iter().map(|view| shown(view, with_risk)).collect()),
         page_number: Some(page.number),
         page_size: Some(page.size),
         total_count: Some(total),
@@ -50,11 +51,10 @@ fn known(
 fn filter(input: Input) -> Result<RuntimeFilter, ApiError> {
     let management = input.management_status.map(|status| status.parse::<Management>());
     // Nobody is online in a chat client, no runtime is migrated or updated, every agent was deployed by the
-    // administrator, and drift is not measured: a filter for another value finds nothing.
+    // administrator: a filter for another value finds nothing.
     let nothing = input.agent_im_online_status.is_some_and(|status| status != "Offline")
         || matches!(management, Some(Err(())))
-        || input.deployment_source.is_some_and(|source| source != "Admin")
-        || (input.include_risk_info == Some(true) && input.has_risk == Some(true));
+        || input.deployment_source.is_some_and(|source| source != "Admin");
     let mut ids = input.desktop_ids;
     ids.extend(input.resource_ids);
     Ok(RuntimeFilter {
@@ -82,6 +82,7 @@ fn filter(input: Input) -> Result<RuntimeFilter, ApiError> {
         has_user: input.has_auth_user,
         users: input.auth_users,
         has_channel: input.channel_configure,
+        has_risk: input.has_risk.filter(|_| input.include_risk_info == Some(true)),
         has_model_group: input.model_configure,
         model_group_id: input.model_template_id,
         management: management.and_then(Result::ok),
@@ -90,7 +91,7 @@ fn filter(input: Input) -> Result<RuntimeFilter, ApiError> {
     })
 }
 
-fn shown(view: RuntimeView) -> Data {
+fn shown(view: RuntimeView, with_risk: bool) -> Data {
     let management = view.management().into_iter().map(|flag| flag.as_str().to_owned()).collect();
     let runtime = view.runtime;
     let configured = view.model_group_id.is_some();
@@ -132,6 +133,8 @@ fn shown(view: RuntimeView) -> Data {
         os_type: Some(runtime.os_type),
         region_id: Some(runtime.region_id),
         resource_group,
+        risk_info: with_risk
+            .then(|| DataRiskInfo { skill_modified: Some(view.skills_modified), ..DataRiskInfo::default() }),
         resource_id: Some(runtime.id.to_string()),
         ..Data::default()
     }

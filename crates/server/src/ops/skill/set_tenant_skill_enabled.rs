@@ -1,0 +1,14 @@
+//! SetTenantSkillEnabled: turns skills on or off on every agent that has them.
+
+use creel_control::access::Actor;
+use creel_wire::error::ApiError;
+use creel_wire::ops::skill::set_tenant_skill_enabled::{Input, Output};
+
+use super::{api_error, optional_channel};
+use crate::app::App;
+
+pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
+    let channel = optional_channel(input.skill_channel.as_deref())?;
+    app.skills.set_enabled(actor, channel, input.skill_ids, input.enabled).await.map_err(api_error)?;
+    Ok(Output {})
+}
