@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The figures of bench/: scripts/bench.sh [management|lists|agents|gateway|streams|growth|ledger|cluster]…; without a name all of them.
+# The figures of bench/: scripts/bench.sh [management|lists|agents|gateway|streams|growth|ledger|cluster|skills]…; without a
+# name all of them.
 # Each prints a JSON line per figure. Everything stays on this machine and ends by itself.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -11,7 +12,7 @@ export CREEL_BIN="$REPO_DIR/target/demo/creel" CREEL_API_LOAD="$REPO_DIR/target/
 export CREEL_LEDGER_LOAD="$REPO_DIR/target/demo/examples/ledger_load"
 export CREEL_LEDGER_BENCH="$REPO_DIR/target/demo/examples/ledger_bench"
 
-[ $# -gt 0 ] || set -- management lists agents gateway streams growth ledger cluster
+[ $# -gt 0 ] || set -- management lists agents gateway streams growth ledger cluster skills
 for name in "$@"; do
   say "=== bench: $name"
   case "$name" in
@@ -22,6 +23,10 @@ for name in "$@"; do
       ;;
     lists | cluster) scripts/with-postgres.sh "$VENV_DIR/bin/python" "bench/$name.py" ;;
     management | agents) "$VENV_DIR/bin/python" "bench/$name.py" ;;
-    *) die "no benchmark $name: management, lists, agents, gateway, streams, growth, ledger or cluster" ;;
+    skills)
+      cargo build --locked --quiet --release -p creel-skills --example scan_corpus
+      CREEL_SCAN_CORPUS="$REPO_DIR/target/release/examples/scan_corpus" "$VENV_DIR/bin/python" "bench/$name.py"
+      ;;
+    *) die "no benchmark $name: management, lists, agents, gateway, streams, growth, ledger, cluster or skills" ;;
   esac
 done

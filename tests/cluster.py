@@ -71,6 +71,15 @@ class Cluster:
         if self.database:
             left = lambda: psql(self.database, "SELECT count(*) FROM ledger_journal") == "0"
             until("the journal to be rows", left, 60, 0.2)
+            return
+        # Settlements gather for a moment before they become rows.
+        seen = [-1]
+
+        def at_rest() -> bool:
+            seen.append(len(self.entries()))
+            return seen[-1] == seen[-2]
+
+        until("the rows to rest", at_rest, 60, 0.5)
 
     def remove(self, keep: bool):
         for server in reversed(self.servers):

@@ -185,8 +185,10 @@ class Server:
         api: str = "openai-completions",
         database: str | None = None,
         beside: "Server | None" = None,
+        variables: dict | None = None,
     ):
         """Over a SQLite of its own, or over `database`; `beside` is another server over the same database."""
+        self.variables = variables or {}
         # Not pytest's own folder: that is closed to other users, and agents run as other users.
         self.data = Path(tempfile.mkdtemp(prefix="creel-test-"))
         self.data.chmod(0o755)
@@ -230,7 +232,7 @@ price = {{ input = "0.2", cached_input = "0.02", output = "1.2" }}
             "CREEL_ROOT_ACCESS_KEY_ID": self.key_id,
             "CREEL_ROOT_ACCESS_KEY_SECRET": self.secret,
             "CREEL_TEST_PROVIDER_KEY": self.provider_key,
-        } | ({"CREEL_DATABASE": self.database} if self.database else {})
+        } | ({"CREEL_DATABASE": self.database} if self.database else {}) | self.variables
 
     def start(self, seconds: float = 60) -> "Server":
         with open(self.log, "ab") as log:

@@ -11,11 +11,15 @@ use creel_llm::request::{OutputField, Request, Rewrite};
 use creel_llm::sse::Splitter;
 use creel_llm::tokens::Sample;
 use creel_llm::usage::{self, Usage};
+use creel_skills::analyse::{judge, sarif};
+use creel_skills::package::{self, Limits, Package};
 use creel_wire::guest::{ToGuest, ToServer};
 use creel_wire::ops::{credit, message, model, model_group, runtime};
+use creel_wire::oss;
 use creel_wire::params::Params;
 use creel_wire::secret::Secret;
 use creel_wire::sign::{Claim, Request as Signed};
+use creel_wire::skill_content::{content_hash, is_safe_path, is_skill_name};
 
 const SECRET: &str = "5d41402abc4b2a76b9719d911017c592";
 
@@ -73,6 +77,25 @@ pub fn rpc1(data: &[u8]) {
     let request = Signed { method: "GET", path: "/", query: &query, headers: &[], body };
     if let Ok(claim) = Claim::of(&request, &params) {
         assert!(claim.verify(&request, &params, &Secret::new(SECRET.to_owned())).is_err());
+    }
+}
+
+/// Any request for an object, its signature in the header or in the query, and any list of parts: no panic, and never
+/// believed.
+pub fn oss_authorization(data: &[u8]) {
+    let Some(([authorization, target, date], body)) = parts::<3>(data) else { return };
+    let _ = oss::xml::read_complete(body);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    oss::is_object_request("creel-skills.localhost", path, query, authorization, "creel-skills");
+    let Ok(query) = oss::query(query) else { return };
+    for host in ["creel-skills.localhost", "127.0.0.1:8080"] {
+        let Ok(address) = oss::Address::of(host, path, "creel-skills") else { return };
+        let headers = [("authorization", authorization), ("date", date), ("x-oss-date", date)];
+        for headers in [&headers[..], &headers[..2], &headers[1..]] {
+            let request = oss::Request { method: "PUT", address: &address, query: &query, headers };
+            let Ok(claim) = oss::Claim::of(&request) else { continue };
+            assert!(claim.verify(&request, &Secret::new(SECRET.to_owned())).is_err());
+        }
     }
 }
 
@@ -173,5 +196,58 @@ pub fn guest_message(data: &[u8]) {
     if let Ok(message) = serde_json::from_slice::<ToGuest>(data) {
         let text = serde_json::to_string(&message).expect("a message can be written");
         let _: ToGuest = serde_json::from_str(&text).expect("and read");
+    }
+}
+
+/// Any bytes as an uploaded package, and as an archive inside one: what is accepted has safe paths and stays within its
+/// limits, and what is kept of it comes out again.
+pub fn skill_package(data: &[u8]) {
+    let limits = Limits { files: 100, bytes: 1 << 20, file_bytes: 1 << 19 };
+    if let Ok(files) = package::members(data, &limits) {
+        assert!(
+            files.len() <= limits.files
+                && files.values().map(|file| file.len() as u64).sum::<u64>() <= limits.bytes
+        );
+    }
+    if let Ok(package) = package::read(data) {
+        check_package(&package);
+    }
+}
+
+/// Any text as the front matter of a skill.
+pub fn skill_front_matter(data: &[u8]) {
+    let skill = [b"---\nname: a\ndescription: b\n".as_slice(), data, b"\n---\n# Text\n"].concat();
+    if let Ok(package) = package::read(&skill) {
+        check_package(&package);
+    }
+    let bare = [b"---\n".as_slice(), data, b"\n---\n"].concat();
+    if let Ok(package) = package::read(&bare) {
+        check_package(&package);
+    }
+}
+
+fn check_package(package: &Package) {
+    assert!(package.files.keys().all(|path| is_safe_path(path)) && is_skill_name(&package.manifest.name));
+    assert_eq!(package.content_hash, content_hash(&package.files));
+    let kept = package::pack(&package.files);
+    assert_eq!(package::unpack(&kept).as_ref(), Ok(&package.files));
+    let again = package::read(&kept).expect("what is kept is a package");
+    assert_eq!(again.files, package.files);
+}
+
+/// Any bytes as what an analyser of skills answers: a SARIF log, or a model's chat completion.
+pub fn skill_analysis(data: &[u8]) {
+    let skill = package::read(b"---\nname: a\ndescription: b\n---\n").expect("a skill");
+    for told in [sarif::analysis("a", "/skill", data).ok(), judge::analysis("a", &skill, data).ok()]
+        .into_iter()
+        .flatten()
+    {
+        assert!(told.findings.len() <= 1_000);
+        let is_short = |text: &str| text.chars().count() < 10_000 && !text.chars().any(char::is_control);
+        assert!(
+            told.findings
+                .iter()
+                .all(|found| is_short(&found.message) && is_short(&found.rule) && is_short(&found.file))
+        );
     }
 }

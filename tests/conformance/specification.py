@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -52,6 +53,7 @@ class Operation:
     parameters: dict[str, Parameter]
     answer: dict
     documented_codes: list[str]
+    added_answers: list[str]  # by the overlay: SDK models do not have them
 
     def leaves(self) -> list[Parameter]:
         return [leaf for parameter in self.parameters.values() for leaf in parameter.leaves()]
@@ -114,11 +116,32 @@ def apis() -> dict[str, dict]:
     return {path.stem: json.loads(path.read_text()) for path in sorted(SPEC.glob("*.json"))}
 
 
+# What stands before the path of a field that the overlay adds to an answer.
+ANSWER = "Answer."
+
+
+def with_answers(body: dict, answers: dict[str, dict]) -> dict:
+    body = deepcopy(body)
+    for path, patch in answers.items():
+        *outer, name = path.split(".")
+        fields = body
+        for step in outer:
+            at = fields[step]
+            fields = at.get("items", at)["fields"]
+        fields[name] = {"type": patch["type"]}
+    return body
+
+
 def operation(api: str, action: str, resource: str, patches: dict, classes: dict) -> Operation:
     file = apis()[api]
     declared = file["operations"][action]
     parameters = dict(declared["parameters"])
-    parameters |= {path: {"type": patch["type"]} for path, patch in patches.items() if "type" in patch}
+    answers = {path.removeprefix(ANSWER): patch for path, patch in patches.items() if path.startswith(ANSWER)}
+    parameters |= {
+        path: {"type": patch["type"]}
+        for path, patch in patches.items()
+        if "type" in patch and not path.startswith(ANSWER)
+    }
     return Operation(
         api=api,
         product=file["product"],
@@ -129,7 +152,8 @@ def operation(api: str, action: str, resource: str, patches: dict, classes: dict
         parameters={
             name: parameter(name, value, patches, classes, "acts") for name, value in sorted(parameters.items())
         },
-        answer=declared["response_body"],
+        answer=with_answers(declared["response_body"], answers),
+        added_answers=list(answers),
         documented_codes=[code["code"] for code in declared.get("meta_error_codes") or []],
     )
 

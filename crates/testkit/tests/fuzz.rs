@@ -115,6 +115,25 @@ fn rpc1() {
 }
 
 #[test]
+fn oss_authorization() {
+    let v4 = "OSS4-HMAC-SHA256 Credential=STS.a/20260102/cn-hangzhou/oss/aliyun_v4_request, Signature=0b";
+    let presigned = "/creel-skills/a%2Fb?x-oss-signature-version=OSS4-HMAC-SHA256&x-oss-signature=0b&x-oss-expires=60&\
+                     x-oss-date=20260102T030405Z&x-oss-credential=STS.a/20260102/r/oss/aliyun_v4_request";
+    let parts = "<A><Part><PartNumber>1</PartNumber><ETag>\"AB\"</ETag></Part></A>";
+    run(
+        targets::oss_authorization,
+        &texts(&[
+            &format!("{v4}\0/creel-skills/a/b.zip?uploads\x0020260102T030405Z\0{parts}"),
+            &format!(
+                "OSS STS.a:06qbsNVtZEk7Ii+wEMORcgAnf40=\0/a%20b\0Fri, 02 Jan 2026 03:04:05 GMT\0{parts}"
+            ),
+            &format!("\0{presigned}\0\0"),
+            "\0/creel-skills/a?OSSAccessKeyId=STS.a&Expires=1767323045&Signature=AAAA&security-token=x\0\0",
+        ]),
+    );
+}
+
+#[test]
 fn llm_request() {
     run(targets::llm_request, &golden("requests", &[b"\x00", b"\x01", b"\x02", b"\x83", b"\x84"]));
 }
@@ -149,6 +168,53 @@ fn guest_message() {
             r#"{"type":"challenge","protocol":1,"nonce":"abc"}"#,
             r#"{"type":"welcome","epoch":3}"#,
             r#"{"type":"hello","protocol":1,"runtime_id":"ecd-1","boot_id":"b","guest_version":"0","signature":"s"}"#,
+        ]),
+    );
+}
+
+/// A zip of these files.
+fn zipped(files: &[(&str, &str)]) -> Vec<u8> {
+    use std::io::Write;
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (path, text) in files {
+        writer.start_file(*path, zip::write::SimpleFileOptions::default()).unwrap();
+        writer.write_all(text.as_bytes()).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+#[test]
+fn skill_package() {
+    let skill = "---\nname: a-b\ndescription: c\nversion: 1.0\n---\n# Text\n";
+    let files = [("SKILL.md", skill), ("scripts/run.sh", "#!/bin/sh\necho hello\n")];
+    let tar = files.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
+    let below = [("top/SKILL.md", skill), ("top/说明.md", "说明")];
+    let samples = [zipped(&files), zipped(&below), creel_skills::package::pack(&tar), skill.into()];
+    run(targets::skill_package, &samples);
+}
+
+#[test]
+fn skill_front_matter() {
+    run(
+        targets::skill_front_matter,
+        &texts(&[
+            "name: find-skills\ndescription: >-\n  Finds\n  skills.\nlicense: MIT\nversion: 1.2.3-beta.1",
+            "name: Find Skills\ndescription: Use when: asked\nslug: find-skills\nx: &a [b, *a]",
+            "metadata: {\"openclaw\": {\"requires\": {\"env\": [\"A_KEY\"], \"bins\": [\"gh\"]}, \"primaryEnv\": \"A_KEY\"}}",
+            "required_environment_variables:\n  - name: TENOR_API_KEY\n    optional: true\nprerequisites:\n  env_vars: [A]",
+        ]),
+    );
+}
+
+#[test]
+fn skill_analysis() {
+    run(
+        targets::skill_analysis,
+        &texts(&[
+            r#"{"version":"2.1.0","runs":[{"tool":{"driver":{"rules":[{"id":"R","properties":{"security-severity":"8"}}]}},
+                "results":[{"ruleIndex":0,"level":"error","message":{"text":"m"},"locations":[{"physicalLocation":
+                {"artifactLocation":{"uri":"file:///skill/a%20b"},"region":{"startLine":3}}}]}]}]}"#,
+            r#"{"choices":[{"message":{"content":"{\"verdict\":\"malicious\",\"findings\":[{\"rule\":\"x\",\"line\":2}]}"}}]}"#,
         ]),
     );
 }
