@@ -67,6 +67,9 @@ def main():
             servers.append(server)
             server.runtime_with_models("bench", 100_000_000)
             fill(server, amount)
+            # The copies have no packs of their own.
+            granted = server.admin("ledger", "grant", "--credits", "1000000000")
+            assert granted.returncode == 0, granted.stderr
             until("the gateway to know all keys", lambda: answers(agent_port(server), key_of(amount - 1), body), 60)
             url = f"http://127.0.0.1:{agent_port(server)}/v1/chat/completions"
             targets[amount] = Target(url, server.process.pid, [key_of(n) for n in range(FEW)])
