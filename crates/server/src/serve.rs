@@ -30,7 +30,7 @@ use creel_control::skill::Skills;
 use creel_control::store::{DbUrl, Store, StoreError};
 use creel_control::tasks::Tasks;
 use creel_control::user::Users;
-use creel_skills::scan::{Scanner, ScannerError};
+use creel_skills::scan::LazyScanner;
 
 use crate::app::{App, Services};
 use crate::config::{Config, ConfigError, DataDir, Locks, Role};
@@ -62,8 +62,6 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
-    #[error("making the scanner of skills")]
-    Scanner(#[from] ScannerError),
     #[error("opening the place of objects")]
     Objects(#[from] StorageError),
     #[error(transparent)]
@@ -144,7 +142,7 @@ impl Server {
         let limits = Limits::new(&config.limits);
         let orders = Orders::new(store.clone(), ids.clone(), config.orders.currency.clone());
         let order_approval = OrderApproval::new(&config.orders, clock.clone())?;
-        let scanner = Arc::new(Scanner::new()?);
+        let scanner = Arc::new(LazyScanner::default());
         let skills = Skills::new(store.clone(), ids.clone(), skill_sealer, objects.clone(), scanner);
         let app = App::new(Services {
             admin_url: admin_url.clone(),

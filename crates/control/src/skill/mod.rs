@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use creel_skills::package::Manifest;
 use creel_skills::report::Report;
-use creel_skills::scan::Scanner;
+use creel_skills::scan::{LazyScanner, ScannerError};
 use creel_wire::id::{AccountId, SkillId};
 use creel_wire::secret::Secret;
 
@@ -217,6 +217,8 @@ pub struct SkillFilter {
 /// Why an operation on skills failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SkillError {
+    #[error("making the scanner of skills")]
+    Scanner(#[from] ScannerError),
     #[error("no skill {0} in this account")]
     NotFound(String),
     #[error("skill {skill_id} has no version {version}")]
@@ -278,7 +280,7 @@ pub struct Skills {
     ids: IdGen,
     sealer: Arc<Sealer>,
     objects: Objects,
-    scanner: Arc<Scanner>,
+    scanner: Arc<LazyScanner>,
 }
 
 impl Skills {
@@ -288,7 +290,7 @@ impl Skills {
         ids: IdGen,
         sealer: Arc<Sealer>,
         objects: Objects,
-        scanner: Arc<Scanner>,
+        scanner: Arc<LazyScanner>,
     ) -> Self {
         Self { store, ids, sealer, objects, scanner }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use creel_skills::analyse::Analysis;
 use creel_skills::package::{self, Package};
 use creel_skills::report::{Report, Unread};
+use creel_skills::scan::ScannerError;
 use futures_util::future::BoxFuture;
 
 use super::package::{KEPT_MS, blocking};
@@ -94,7 +95,7 @@ impl Skills {
     pub async fn scan_next(&self, analysers: Option<&dyn Analyse>) -> Result<bool, SkillError> {
         let now_ms = self.store.clock().now_ms();
         let until_ms = now_ms + i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
-        let mut rules = self.scanner.rules_version().to_owned();
+        let mut rules = self.scanner.rules_version();
         if let Some(analysers) = analysers {
             rules = format!("{rules}+{}", analysers.version());
         }
@@ -129,15 +130,18 @@ impl Skills {
         let (scanner, manifest, hash) =
             (self.scanner.clone(), version.manifest.clone(), version.content_hash.clone());
         let scanned = blocking(move || {
-            let files = package::unpack(&content).ok()?;
+            let scanner = scanner.get()?;
+            let Ok(files) = package::unpack(&content) else { return Ok(None) };
             // What is stored is what was pinned, or nothing is said about it.
-            let content_hash =
-                Some(creel_wire::skill_content::content_hash(&files)).filter(|found| *found == hash)?;
+            let content_hash = creel_wire::skill_content::content_hash(&files);
+            if content_hash != hash {
+                return Ok(None);
+            }
             let package = Arc::new(Package { manifest, files, content_hash });
             let report = scanner.scan(&package);
-            Some((package, report))
+            Ok::<_, ScannerError>(Some((package, report)))
         });
-        let Some((package, mut report)) = scanned.await? else {
+        let Some((package, mut report)) = scanned.await?? else {
             return Ok(unreadable("its content is not what was uploaded", rules));
         };
         if let Some(analysers) = analysers {

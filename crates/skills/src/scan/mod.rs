@@ -26,6 +26,7 @@ mod views;
 mod whole;
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -106,6 +107,33 @@ impl Scanner {
     #[must_use]
     pub fn scan(&self, package: &Package) -> Report {
         pass::run(self, package)
+    }
+}
+
+/// A scanner that is made when the first package comes: its rules take 25 MB and a quarter of a second, and a server
+/// whose skills are all scanned needs none.
+#[derive(Debug, Default)]
+pub struct LazyScanner(Mutex<Option<Arc<Scanner>>>);
+
+impl LazyScanner {
+    /// As [`Scanner::rules_version`] will be.
+    #[must_use]
+    pub fn rules_version(&self) -> String {
+        engine::version()
+    }
+
+    /// The scanner; the first caller compiles it, and others wait meanwhile.
+    ///
+    /// # Errors
+    /// As [`Scanner::new`]; the next caller tries again.
+    pub fn get(&self) -> Result<Arc<Scanner>, ScannerError> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(scanner) = &*made {
+            return Ok(scanner.clone());
+        }
+        let scanner = Arc::new(Scanner::new()?);
+        *made = Some(scanner.clone());
+        Ok(scanner)
     }
 }
 

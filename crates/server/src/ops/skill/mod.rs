@@ -72,6 +72,7 @@ pub(crate) fn api_error(error: SkillError) -> ApiError {
         SkillError::WrongStatus { .. } => ApiError::new(ErrorCode::SKILL_VERSION_STATUS, text),
         SkillError::SamePerson => ApiError::new(ErrorCode::SKILL_SAME_PERSON, text),
         SkillError::Object(error) => object_error(error),
+        SkillError::Scanner(error) => super::internal(&error),
         SkillError::Secrets(error) => super::internal(&error),
         SkillError::Access(error) => super::access_error(&error),
         SkillError::Store(error) => super::store_error(&error),
