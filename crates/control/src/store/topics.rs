@@ -15,7 +15,7 @@ pub enum Topic {
     Directory,
     /// An invocation waits for its guest, or a guest's desired state has changed.
     Guest,
-    /// Packs, quotas or prices.
+    /// Packs or quotas.
     Ledger,
     /// A package waits to be parsed or a version to be scanned.
     Skill,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use creel_control::call_limit::{CallLimitError, CallLimits};
 use creel_control::ledger::{Credits, LedgerError, PriceList};
@@ -24,6 +24,11 @@ const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// How often it is read without a sign of change.
 const REFRESH_EVERY: Duration = Duration::from_secs(60);
 
+/// After a reading the task rests so many times as long as that took, at the most [`REST_MAX`]. With few agents that is
+/// some milliseconds, with a hundred thousand a second or two.
+const REST_FACTOR: u32 = 4;
+const REST_MAX: Duration = Duration::from_secs(2);
+
 /// Why the directory could not be read.
 #[derive(Debug, thiserror::Error)]
 enum DirectoryError {
@@ -44,12 +49,12 @@ pub(crate) fn keep_directory(
     limits: CallLimits,
     tasks: &Tasks,
 ) {
-    let mut models_changed = store.topics().subscribe(Topic::Directory);
-    let mut prices_changed = store.topics().subscribe(Topic::Ledger);
+    let mut changes = store.topics().subscribe(Topic::Directory);
     let cancel = tasks.cancelled();
     tasks.spawn("gateway-directory", async move {
         let mut targets = Targets::default();
         loop {
+            let begun = Instant::now();
             let pause = match read(&models, &credits, &limits, &mut targets).await {
                 Ok((snapshot, next_price)) => {
                     directory.replace(snapshot);
@@ -60,11 +65,15 @@ pub(crate) fn keep_directory(
                     RETRY_EVERY
                 }
             };
-            tokio::select! {
-                changed = models_changed.changed() => if changed.is_err() { return },
-                changed = prices_changed.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(pause) => {}
-                () = cancel.cancelled() => return,
+            // While one change follows the other, reading all again and again takes a part of the processor only.
+            let rest = (begun.elapsed() * REST_FACTOR).min(REST_MAX);
+            let next = async {
+                tokio::time::sleep(rest).await;
+                // Without a sender the process ends, and this task with it.
+                let _ = tokio::time::timeout(pause, changes.changed()).await;
+            };
+            if cancel.run_until_cancelled(next).await.is_none() {
+                return;
             }
         }
     });

@@ -132,7 +132,7 @@ impl Tx {
             values,
         )
         .await?;
-        self.raise(Topic::Ledger).await
+        self.raise(Topic::Directory).await
     }
 
     /// Sets the price of one of the operator's models.
@@ -179,6 +179,6 @@ impl Tx {
             "updated_at_ms",
         ];
         self.insert_many("system_price", &columns, rows).await?;
-        self.raise(Topic::Ledger).await
+        self.raise(Topic::Directory).await
     }
 }
