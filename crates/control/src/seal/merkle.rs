@@ -1,24 +1,34 @@
 //! RFC 6962, section 2.1: hashes of leaves and nodes are told apart by a first byte.
 
-use sha2::{Digest, Sha256};
+use ring::digest::{Context, SHA256, digest};
 
 /// A SHA-256.
 pub type Hash = [u8; 32];
 
 /// The hash of one row's bytes.
 pub fn leaf_hash(row: &[u8]) -> Hash {
-    let mut hash = Sha256::new();
-    hash.update([0]);
-    hash.update(row);
-    hash.finalize().into()
+    hash(&[&[0], row])
 }
 
 fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    let mut hash = Sha256::new();
-    hash.update([1]);
-    hash.update(left);
-    hash.update(right);
-    hash.finalize().into()
+    hash(&[&[1], left, right])
+}
+
+fn hash(parts: &[&[u8]]) -> Hash {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(part);
+    }
+    bytes(context.finish())
+}
+
+fn bytes(digest: ring::digest::Digest) -> Hash {
+    let mut bytes = Hash::default();
+    // Both are 32 bytes long.
+    for (to, from) in bytes.iter_mut().zip(digest.as_ref()) {
+        *to = *from;
+    }
+    bytes
 }
 
 /// The root of the tree over these leaves, in their order.
@@ -32,7 +42,7 @@ pub fn root(leaves: impl IntoIterator<Item = Hash>) -> Hash {
         }
         subtrees.push(new);
     }
-    let Some((_, last)) = subtrees.pop() else { return Sha256::digest([]).into() };
+    let Some((_, last)) = subtrees.pop() else { return bytes(digest(&SHA256, &[])) };
     subtrees.into_iter().rev().fold(last, |right, (_, left)| node_hash(&left, &right))
 }
 
