@@ -38,6 +38,11 @@ impl Tasks {
         tracing::trace!(task.name = name, "started task {name}");
     }
 
+    /// Waits until a shutdown has begun and no task runs any more.
+    pub async fn ended(&self) {
+        self.tracker.wait().await;
+    }
+
     /// Asks all tasks to stop and waits for them, at most `limit`. Returns how many were still running.
     pub async fn shutdown(&self, limit: Duration) -> usize {
         self.cancel.cancel();

@@ -62,6 +62,8 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
+    #[error("starting the threads that serve agents")]
+    Lanes(#[source] std::io::Error),
     #[error("opening the place of objects")]
     Objects(#[from] StorageError),
     #[error(transparent)]
@@ -192,7 +194,8 @@ impl Server {
             cluster = started.cluster;
             ledger = Some(started.ledger);
             let service = AgentService { app: app.clone(), gateway: started.gateway, guests: links.router() };
-            http::serve(agent, service, &app.ids, &tasks, "agent-listener");
+            http::serve_on_lanes(agent, service, &app.ids, &tasks, "agent-listener")
+                .map_err(ServeError::Lanes)?;
         }
         let service = AdminService { app: app.clone(), cluster };
         http::serve(admin, service, &app.ids, &tasks, "admin-listener");

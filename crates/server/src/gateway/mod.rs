@@ -132,7 +132,7 @@ impl<B: Billing> Gateway<B> {
         limits: Limits,
         observer: Arc<Observer>,
     ) -> Result<Self, rustls::Error> {
-        let upstream = UpstreamClient::new(limits.connect_max)?;
+        let upstream = UpstreamClient::on_lanes(limits.connect_max)?;
         let ids = IdGen::new(clock.clone());
         let (counter, turns) = (Counter::new(), AtomicU64::new(0));
         Ok(Self { directory, billing, upstream, counter, tasks, ids, clock, limits, observer, turns })

@@ -3,6 +3,7 @@
 //! Both directions name what passes; everything else stays here, so no credential, cookie or hop-by-hop header of
 //! either side can reach the other by being unknown to us.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,8 +18,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::endpoint::ANTHROPIC_VERSION;
+use crate::http::lanes;
 
-/// Idle connections kept for each upstream.
+/// Idle connections kept in each pool for each upstream.
 const POOL_IDLE_MAX: usize = 256;
 /// How long each is kept; shorter than the idle limits of common load balancers.
 const POOL_IDLE: Duration = Duration::from_secs(50);
@@ -47,14 +49,24 @@ const ANSWER_HEADERS: [HeaderName; 6] = [
 /// Why no answer came.
 pub(crate) type SendError = hyper_util::client::legacy::Error;
 
-/// Calls upstreams. Cloning shares the pool.
+/// Calls upstreams. Cloning shares the pools: one for each lane, since a connection lives on the thread that made it, and
+/// one for everybody else.
 #[derive(Debug, Clone)]
-pub(crate) struct UpstreamClient(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(crate) struct UpstreamClient(Arc<[Client<HttpsConnector<HttpConnector>, Full<Bytes>>]>);
 
 impl UpstreamClient {
     /// A client whose connections must stand within `connect_max`. It trusts the system's certificate authorities
     /// and the ones compiled in.
     pub(crate) fn new(connect_max: Duration) -> Result<Self, rustls::Error> {
+        Self::with_pools(connect_max, 1)
+    }
+
+    /// A client for calls that may come from [`lanes`].
+    pub(crate) fn on_lanes(connect_max: Duration) -> Result<Self, rustls::Error> {
+        Self::with_pools(connect_max, 1 + lanes::count())
+    }
+
+    fn with_pools(connect_max: Duration, pools: usize) -> Result<Self, rustls::Error> {
         let mut http = HttpConnector::new();
         http.set_connect_timeout(Some(connect_max));
         http.set_nodelay(true);
@@ -65,17 +77,21 @@ impl UpstreamClient {
             Err(_) => HttpsConnectorBuilder::new().with_provider_and_webpki_roots(provider)?,
         };
         let https = builder.https_or_http().enable_http1().wrap_connector(http);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(POOL_IDLE_MAX)
-            .build(https);
-        Ok(Self(client))
+        let client = || {
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(POOL_IDLE)
+                .pool_max_idle_per_host(POOL_IDLE_MAX)
+                .build(https.clone())
+        };
+        Ok(Self((0..pools).map(|_| client()).collect()))
     }
 
     /// Sends a request; a connection that turns out to be closed before anything was written to it is replaced.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, SendError> {
-        self.0.request(request).await
+        let pools = &self.0;
+        #[expect(clippy::indexing_slicing, reason = "there is at least one, and the number is below theirs")]
+        pools[lanes::current() % pools.len()].request(request).await
     }
 }
 

@@ -16,10 +16,11 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::lanes::Lanes;
 use super::refusals::Refusals;
 use super::{CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_READ_DEADLINE, TLS_DEADLINE};
 use crate::gateway::stall::WriteStall;
@@ -73,17 +74,33 @@ where
         + 'static,
     S::Future: Send,
 {
-    let stop = tasks.cancelled();
+    let Listener { tcp, tls, .. } = listener;
+    let (stop, tls) = (tasks.cancelled(), tls.map(TlsAcceptor::from));
     let (connections, ids) = (tasks.clone(), ids.clone());
     tasks.spawn(name, async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = accept(listener, service, &ids, &connections, name) => {}
-        }
+        let serve = |stream, peer, place: OwnedSemaphorePermit| {
+            let (service, tls, ids, stop) =
+                (service.clone(), tls.clone(), ids.clone(), connections.cancelled());
+            connections.spawn(name, async move {
+                serve_stream(stream, peer, tls, service, ids, stop).await;
+                drop(place);
+            });
+        };
+        stop.run_until_cancelled(accept(tcp, serve)).await;
     });
 }
 
-async fn accept<S>(listener: Listener, service: S, ids: &IdGen, tasks: &Tasks, name: &'static str)
+/// As [`serve`], with connections on threads of their own.
+///
+/// # Errors
+/// If these cannot be started.
+pub(crate) fn serve_on_lanes<S>(
+    listener: Listener,
+    service: S,
+    ids: &IdGen,
+    tasks: &Tasks,
+    name: &'static str,
+) -> std::io::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
         + Clone
@@ -92,11 +109,33 @@ where
         + 'static,
     S::Future: Send,
 {
+    let Listener { tcp, tls, .. } = listener;
+    let (stop, ids, tls) = (tasks.cancelled(), ids.clone(), tls.map(TlsAcceptor::from));
+    let stop_each = stop.clone();
+    let mut lanes = Lanes::start(tasks, name, move |stream, (peer, place)| {
+        let (service, tls, ids, stop) = (service.clone(), tls.clone(), ids.clone(), stop_each.clone());
+        async move {
+            serve_stream(stream, peer, tls, service, ids, stop).await;
+            drop::<OwnedSemaphorePermit>(place);
+        }
+    })?;
+    tasks.spawn(name, async move {
+        let give = |stream, peer, place| {
+            if let Err(error) = lanes.give(stream, (peer, place)) {
+                tracing::warn!(error = %error, "a connection could not be served");
+            }
+        };
+        stop.run_until_cancelled(accept(tcp, give)).await;
+    });
+    Ok(())
+}
+
+/// Gives each connection to `serve`, with its place among those that may be open.
+async fn accept(tcp: TcpListener, mut serve: impl FnMut(TcpStream, PeerAddress, OwnedSemaphorePermit)) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let tls = listener.tls.map(TlsAcceptor::from);
     loop {
         let Ok(place) = places.clone().acquire_owned().await else { return };
-        let (stream, peer) = match listener.tcp.accept().await {
+        let (stream, peer) = match tcp.accept().await {
             Ok((stream, peer)) => (stream, PeerAddress(peer.ip())),
             Err(error) => {
                 tracing::warn!(error = %error, "a connection could not be accepted");
@@ -104,11 +143,7 @@ where
                 continue;
             }
         };
-        let (service, tls, ids, stop) = (service.clone(), tls.clone(), ids.clone(), tasks.cancelled());
-        tasks.spawn(name, async move {
-            serve_stream(stream, peer, tls, service, ids, stop).await;
-            drop(place);
-        });
+        serve(stream, peer, place);
     }
 }
 

@@ -5,6 +5,7 @@
 mod admin;
 mod agent;
 mod body;
+pub(crate) mod lanes;
 mod listener;
 mod metrics;
 mod refusals;
@@ -17,7 +18,7 @@ use bytes::Bytes;
 pub(crate) use admin::AdminService;
 pub(crate) use agent::AgentService;
 pub(crate) use body::{BodyError, collect_body, drain, read_body};
-pub(crate) use listener::{Listener, PeerAddress, serve};
+pub(crate) use listener::{Listener, PeerAddress, serve, serve_on_lanes};
 pub(crate) use metrics::{Metrics, Outcome};
 pub(crate) use tls::load_tls;
 
