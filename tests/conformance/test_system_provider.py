@@ -62,6 +62,10 @@ def shown(t, name: str) -> dict:
     return t.call("ListSystemProviders", ProviderName=name)["Providers"][0]
 
 
+def price(t, name: str) -> dict:
+    return shown(t, name)["Models"][0]["Price"]
+
+
 def test_providers_are_made_changed_and_forgotten(tenant):
     with tenant.claim("CreateSystemProvider", "ProviderName", "Api", "Endpoints.BaseUrl", "Endpoints.Weight"):
         addresses = [{"BaseUrl": "https://one/v1/", "Weight": 3}, {"BaseUrl": "https://two/v1"}]
@@ -117,9 +121,9 @@ def test_models_are_offered_and_no_more(tenant):
     with tenant.claim("PutSystemModel", "ProviderName", "LlmCode", "Name", "ContextWindow", "MaxOutputTokens"):
         more = {"LlmCode": "m", "Name": "Model", "ContextWindow": 1000, "MaxOutputTokens": 100}
         tenant.call("PutSystemModel", more, ProviderName=name)
-        assert shown(tenant, name)["Models"] == [more]
+        assert shown(tenant, name)["Models"] == [more | {"ComingPrices": []}]
         tenant.call("PutSystemModel", ProviderName=name, LlmCode="m")
-        assert shown(tenant, name)["Models"] == [{"LlmCode": "m", "Name": "m"}]
+        assert shown(tenant, name)["Models"] == [{"LlmCode": "m", "Name": "m", "ComingPrices": []}]
         tenant.refused("PutSystemModel", "InvalidLlmCode", ProviderName=name, LlmCode="a b")
     with tenant.claim("PutSystemModel", "Routes.LlmCode", "Routes.ProviderName", "Routes.ContextTokensMax", "RouteOrder"):
         other = of_model(tenant)["ProviderName"]
@@ -141,13 +145,37 @@ def test_a_model_has_a_price(tenant):
     with tenant.claim("SetSystemPrice", "ProviderName", "LlmCode", "Input", "Output", "CachedInput", "CacheWrite", "Multiplier"):
         tenant.call("SetSystemPrice", base, Input="0.2", Output="1.2")
         same = {"Input": "0.200000", "Output": "1.200000", "CachedInput": "0.200000", "CacheWrite": "0.200000", "Multiplier": "1.000000"}
-        assert shown(tenant, name)["Models"][0]["Price"] == same
+        told = price(tenant, name)
+        assert told.pop("PriceVersion").startswith("pv-") and told.pop("EffectiveFrom") > 1_700_000_000_000
+        assert told == same
         tenant.call("SetSystemPrice", base, Input="0.2", Output="1.2", CachedInput="0.02", CacheWrite="0.25", Multiplier="0.5")
         other = same | {"CachedInput": "0.020000", "CacheWrite": "0.250000", "Multiplier": "0.500000"}
-        assert shown(tenant, name)["Models"][0]["Price"] == other
+        assert other.items() <= price(tenant, name).items()
         tenant.refused("SetSystemPrice", "InvalidInput", base, Input="-1", Output="1")
         tenant.refused("SetSystemPrice", "InvalidOutput", base, Input="1", Output="much")
         tenant.refused("SetSystemPrice", "EntityNotExist.SystemProvider", base, ProviderName="none", Input="1", Output="1")
+
+
+def test_a_price_begins_later_and_its_factor_has_a_range(tenant):
+    base = of_model(tenant)
+    name = base["ProviderName"]
+    with tenant.claim("SetSystemPrice", "EffectiveFrom", "MultiplierMin", "MultiplierMax"):
+        tenant.call("SetSystemPrice", base, Input="0.2", Output="1.2")
+        later = 4_000_000_000_000
+        ranged = {"Input": "0.3", "Output": "1.5", "Multiplier": "0.9", "MultiplierMin": "0.5", "MultiplierMax": "1"}
+        tenant.call("SetSystemPrice", base | ranged, EffectiveFrom=later)
+        assert price(tenant, name)["Input"] == "0.200000", "until then the old one is in effect"
+        coming = shown(tenant, name)["Models"][0]["ComingPrices"][0]
+        assert coming.pop("PriceVersion").startswith("pv-")
+        assert coming == {
+            "Input": "0.300000", "CachedInput": "0.300000", "CacheWrite": "0.300000", "Output": "1.500000", "Multiplier": "0.900000",
+            "MultiplierMin": "0.500000", "MultiplierMax": "1.000000", "EffectiveFrom": later,
+        }  # fmt: skip
+        tenant.call("SetSystemPrice", base | ranged)
+        assert (price(tenant, name)["MultiplierMin"], price(tenant, name)["MultiplierMax"]) == ("0.500000", "1.000000")
+        tenant.refused("SetSystemPrice", "InvalidEffectiveFrom", base | ranged, EffectiveFrom=1_000)
+        tenant.refused("SetSystemPrice", "InvalidMultiplier", base | ranged, Multiplier="2")
+        tenant.refused("SetSystemPrice", "InvalidMultiplierMin", base, Input="1", Output="1", MultiplierMax="2")
 
 
 def test_providers_are_found_by_name(tenant, world):

@@ -62,7 +62,7 @@ pub use handle::{Ledger, Place, Reservation};
 pub use member::Cluster;
 pub(crate) use pack::PackLoad;
 pub use period::{PeriodUnit, hour_of, hour_start_ms, month_of, span_of};
-pub use prices::{MultiplierRange, Preview, Price, PriceList, SystemPrice};
+pub use prices::{MultiplierRange, Preview, Price, PriceList, PriceOf, PriceSeed};
 pub(crate) use quota::LimitLoad;
 pub use quota::{Cycle, Quota, QuotaChange, QuotaKind};
 #[cfg(fuzzing)]

@@ -1,6 +1,7 @@
-//! Prices of models: the operator's by provider name, an account's own by provider id.
+//! Prices of models: the operator's by provider name, an account's own by provider id. What is entered is a version with a
+//! beginning, and stays.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use creel_wire::id::{AccountId, ProviderId};
@@ -15,11 +16,19 @@ const CLOCKS_DIFFER_MS: i64 = 60_000;
 /// Entries that are read at once.
 const PAGE_ENTRIES: i64 = 5_000;
 
-/// The price of an account's own model from a moment on.
+/// Whose model a price is of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PriceOf {
+    /// The operator's, by the name of its provider.
+    System(String),
+    /// An account's own.
+    Own(AccountId, ProviderId),
+}
+
+/// The price of a model from a moment on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Price {
-    pub account_id: AccountId,
-    pub provider_id: ProviderId,
+    pub of: PriceOf,
     pub model_code: String,
     pub effective_from_ms: i64,
     pub card: RateCard,
@@ -56,57 +65,22 @@ pub struct Preview {
     pub unknown: i64,
 }
 
-/// The price of one of the operator's models.
+/// The price of one of the operator's models, as the configuration has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SystemPrice {
+pub struct PriceSeed {
     pub provider_name: String,
     pub model_code: String,
     pub card: RateCard,
 }
 
-/// A price of a tenant's own provider, and where its multiplier may go.
-type OwnPrice = (RateCard, Option<MultiplierRange>);
-
 /// All prices in effect at one moment.
 #[derive(Debug, Default)]
-pub struct PriceList {
-    system: HashMap<String, HashMap<String, RateCard>>,
-    own: HashMap<(AccountId, ProviderId), HashMap<String, OwnPrice>>,
-}
+pub struct PriceList(HashMap<PriceOf, HashMap<String, Price>>);
 
 impl PriceList {
-    /// The price of a model of the operator's provider.
-    pub fn system(&self, provider_name: &str, model_code: &str) -> Option<RateCard> {
-        self.system.get(provider_name)?.get(model_code).copied()
-    }
-
-    /// The price of a model of an account's own provider.
-    pub fn own(
-        &self,
-        account_id: &AccountId,
-        provider_id: &ProviderId,
-        model_code: &str,
-    ) -> Option<RateCard> {
-        self.own_entry(account_id, provider_id, model_code).map(|(card, _)| *card)
-    }
-
-    /// The range that its multiplier stays in; `None` where it is fixed.
-    pub fn own_range(
-        &self,
-        account_id: &AccountId,
-        provider_id: &ProviderId,
-        model_code: &str,
-    ) -> Option<MultiplierRange> {
-        self.own_entry(account_id, provider_id, model_code).and_then(|(_, range)| *range)
-    }
-
-    fn own_entry(
-        &self,
-        account_id: &AccountId,
-        provider_id: &ProviderId,
-        model_code: &str,
-    ) -> Option<&(RateCard, Option<MultiplierRange>)> {
-        self.own.get(&(account_id.clone(), provider_id.clone()))?.get(model_code)
+    /// The price of a model.
+    pub fn find(&self, of: &PriceOf, model_code: &str) -> Option<&Price> {
+        self.0.get(of)?.get(model_code)
     }
 }
 
@@ -114,24 +88,20 @@ impl Credits {
     /// All prices in effect now.
     pub async fn price_list(&self) -> Result<PriceList, LedgerError> {
         let mut list = PriceList::default();
-        for price in self.store.list_system_prices().await? {
-            list.system.entry(price.provider_name).or_default().insert(price.model_code, price.card);
-        }
         for price in self.store.list_prices_in_effect(self.store.clock().now_ms()).await? {
-            let models = list.own.entry((price.account_id, price.provider_id)).or_default();
-            models.insert(price.model_code, (price.card, price.range));
+            list.0.entry(price.of.clone()).or_default().insert(price.model_code.clone(), price);
         }
         Ok(list)
     }
 
-    /// Every price of an account's own models, also past and coming ones.
+    /// Every price of an account's own models, also past and coming ones; oldest first of each model.
     pub async fn list_prices(&self, account_id: &AccountId) -> Result<Vec<Price>, LedgerError> {
-        Ok(self.store.list_prices(account_id).await?)
+        Ok(self.store.list_prices(Some(account_id)).await?)
     }
 
-    /// The prices of the operator's models.
-    pub async fn list_system_prices(&self) -> Result<Vec<SystemPrice>, LedgerError> {
-        Ok(self.store.list_system_prices().await?)
+    /// The same of the operator's models.
+    pub async fn list_system_prices(&self) -> Result<Vec<Price>, LedgerError> {
+        Ok(self.store.list_prices(None).await?)
     }
 
     /// In how long the next price comes into effect by itself.
@@ -175,8 +145,9 @@ impl Credits {
         }
     }
 
-    /// Sets the price of a model of the actor's account; the model need not exist yet, its provider must. A price
-    /// begins now or later: what calls cost that were made is not changed.
+    /// Sets the price of a model of the actor's account, or of the operator's, which counts as an edit of its provider: the
+    /// configuration has no say any more. The model need not exist yet, its provider must. A price begins now or later:
+    /// what calls cost that were made is not changed.
     pub async fn set_price(&self, actor: Actor, price: Price) -> Result<(), LedgerError> {
         let now_ms = self.store.clock().now_ms();
         if price.effective_from_ms < now_ms - CLOCKS_DIFFER_MS {
@@ -188,11 +159,20 @@ impl Credits {
         self.store
             .write(move |tx| {
                 Box::pin(async move {
-                    actor.audit(tx, &[price.provider_id.as_str()], now_ms).await?;
-                    if price.account_id != actor.account_id
-                        || !tx.has_provider(&price.account_id, &price.provider_id).await?
-                    {
-                        return Err(LedgerError::ProviderNotFound(price.provider_id));
+                    match &price.of {
+                        PriceOf::System(name) => {
+                            actor.audit(tx, &[name, &price.model_code], now_ms).await?;
+                            if !tx.edit_system_provider(name, now_ms).await? {
+                                return Err(LedgerError::SystemProviderNotFound(name.clone()));
+                            }
+                        }
+                        PriceOf::Own(account_id, provider_id) => {
+                            actor.audit(tx, &[provider_id.as_str()], now_ms).await?;
+                            let is_own = *account_id == actor.account_id;
+                            if !is_own || !tx.has_provider(account_id, provider_id).await? {
+                                return Err(LedgerError::ProviderNotFound(provider_id.clone()));
+                            }
+                        }
                     }
                     Ok(tx.put_price(&price).await?)
                 })
@@ -200,43 +180,80 @@ impl Credits {
             .await
     }
 
-    /// Prices a model of one of the operator's providers, which counts as an edit of that: the configuration has no say any
-    /// more.
-    pub async fn set_system_price(&self, actor: Actor, price: SystemPrice) -> Result<(), LedgerError> {
+    /// Makes the operator's prices from now on exactly these: at each start, from the configuration. Those of providers
+    /// that were edited here stay. What has another price gets a version of it that begins now; what has none any more
+    /// is forgotten. Writes only changes.
+    pub async fn seed_system_prices(&self, seeds: Vec<PriceSeed>) -> Result<(), LedgerError> {
         let now_ms = self.store.clock().now_ms();
+        let providers = self.store.list_system_providers().await?;
+        let edited: HashSet<&str> = providers.iter().filter(|p| p.edited).map(|p| p.name.as_str()).collect();
+        let changes = changes(seeds, self.store.list_prices(None).await?, &edited, now_ms);
+        if changes.is_empty() {
+            return Ok(());
+        }
         self.store
             .write(move |tx| {
                 Box::pin(async move {
-                    actor.audit(tx, &[&price.provider_name, &price.model_code], now_ms).await?;
-                    if !tx.edit_system_provider(&price.provider_name, now_ms).await? {
-                        return Err(LedgerError::SystemProviderNotFound(price.provider_name));
+                    for ((name, code), change) in &changes {
+                        if tx.hold_system_provider(name).await? {
+                            continue;
+                        }
+                        match change {
+                            SeedChange::Forget => tx.delete_system_prices(name, code, i64::MIN).await?,
+                            SeedChange::Begin(card) => {
+                                tx.delete_system_prices(name, code, now_ms).await?;
+                                let of = PriceOf::System(name.clone());
+                                let (model_code, effective_from_ms, card) = (code.clone(), now_ms, *card);
+                                tx.put_price(&Price { of, model_code, effective_from_ms, card, range: None })
+                                    .await?;
+                            }
+                        }
                     }
-                    Ok(tx.put_system_price(&price, now_ms).await?)
+                    Ok(())
                 })
             })
             .await
     }
+}
 
-    /// Makes the operator's prices exactly these: at each start, from the configuration. Those of providers that were
-    /// edited here stay. Writes only changes.
-    pub async fn seed_system_prices(&self, prices: Vec<SystemPrice>) -> Result<(), LedgerError> {
-        let by_name = |price: &SystemPrice| (price.provider_name.clone(), price.model_code.clone());
-        let mut wanted = prices;
-        wanted.sort_by_key(by_name);
-        wanted.dedup_by_key(|price| by_name(price));
-        let mut present = self.store.list_system_prices().await?;
-        let providers = self.store.list_system_providers().await?;
-        let is_edited =
-            |name: &str| providers.iter().any(|provider| provider.edited && provider.name == name);
-        wanted.retain(|price| !is_edited(&price.provider_name));
-        present.retain(|price| !is_edited(&price.provider_name));
-        present.sort_by_key(by_name);
-        if present == wanted {
-            return Ok(());
+/// What the configuration changes about a price of the operator's.
+#[derive(Debug, Clone, Copy)]
+enum SeedChange {
+    Begin(RateCard),
+    Forget,
+}
+
+/// By provider and model, in this order, so that two processes that start at once do not wait for each other.
+fn changes(
+    seeds: Vec<PriceSeed>,
+    present: Vec<Price>,
+    edited: &HashSet<&str>,
+    now_ms: i64,
+) -> BTreeMap<(String, String), SeedChange> {
+    let mut changes: BTreeMap<_, _> = seeds
+        .into_iter()
+        .filter(|seed| !edited.contains(seed.provider_name.as_str()))
+        .map(|seed| ((seed.provider_name, seed.model_code), SeedChange::Begin(seed.card)))
+        .collect();
+    let mut newest: BTreeMap<(String, String), Price> = BTreeMap::new();
+    for price in present {
+        let PriceOf::System(name) = &price.of else { continue };
+        if !edited.contains(name.as_str()) {
+            newest.insert((name.clone(), price.model_code.clone()), price);
         }
-        let now_ms = self.store.clock().now_ms();
-        self.store
-            .write(move |tx| Box::pin(async move { Ok(tx.put_system_prices(&wanted, now_ms).await?) }))
-            .await
     }
+    for (key, price) in newest {
+        match changes.get(&key) {
+            None => {
+                changes.insert(key, SeedChange::Forget);
+            }
+            Some(SeedChange::Begin(card))
+                if *card == price.card && price.range.is_none() && price.effective_from_ms <= now_ms =>
+            {
+                changes.remove(&key);
+            }
+            Some(_) => {}
+        }
+    }
+    changes
 }

@@ -1,10 +1,13 @@
 //! Data of the version before, brought to this one.
 
 use creel_control::account::Accounts;
+use creel_control::ledger::{Credits, Price, PriceOf};
 use creel_control::model::{Models, SystemEndpoint};
 use creel_control::principal::{PrincipalFilter, PrincipalKind, Principals};
 use creel_control::store::{Store, StoreError, params};
 use creel_testkit::{TestStore, both_databases};
+use creel_wire::id::{AccountId, ProviderId};
+use creel_wire::price::RateCard;
 use creel_wire::secret::Secret;
 
 /// Runs statements of no parameters.
@@ -80,5 +83,39 @@ both_databases! {
         let key = &p.keys[0];
         assert_eq!((key.name.as_str(), key.enabled, key.created_at_ms), ("config", true, 7));
         assert_eq!(models.shown_system_key(p, key), "sk-****6789");
+    }
+
+    async fn a_price_of_the_operator_becomes_its_first_version(t) {
+        // Back to migration 28.
+        run(&t, &[
+            "ALTER TABLE price RENAME COLUMN provider TO provider_id",
+            "CREATE TABLE system_price (
+                 provider_name       TEXT NOT NULL,
+                 model_code          TEXT NOT NULL,
+                 input_micros        BIGINT NOT NULL CHECK (input_micros >= 0),
+                 cached_input_micros BIGINT NOT NULL CHECK (cached_input_micros >= 0),
+                 cache_write_micros  BIGINT NOT NULL CHECK (cache_write_micros >= 0),
+                 output_micros       BIGINT NOT NULL CHECK (output_micros >= 0),
+                 multiplier_micros   BIGINT NOT NULL CHECK (multiplier_micros >= 0),
+                 updated_at_ms       BIGINT NOT NULL,
+                 PRIMARY KEY (provider_name, model_code)
+             )",
+            "INSERT INTO system_price VALUES ('p', 'm', 1, 2, 3, 4, 5, 6)",
+            "INSERT INTO price (account_id, provider_id, model_code, effective_from_ms, input_micros, cached_input_micros,
+                                cache_write_micros, output_micros, multiplier_micros, multiplier_min_micros)
+             VALUES ('11', 'mpt-1', 'm', 7, 8, 8, 8, 8, 8, 0)",
+            "DELETE FROM _sqlx_migrations WHERE version = 29",
+        ]).await;
+
+        let store = Store::open(&t.url.parse().unwrap(), t.clock.clone(), &t.tasks).await.unwrap();
+        let credits = Credits::new(store, t.ids.clone());
+        let list = credits.price_list().await.unwrap();
+        let card = RateCard { input: 1, cached_input: 2, cache_write: 3, output: 4, multiplier_micros: 5 };
+        let of = PriceOf::System("p".into());
+        let first = Price { of: of.clone(), model_code: "m".into(), effective_from_ms: 6, card, range: None };
+        assert_eq!(list.find(&of, "m"), Some(&first));
+        let own = PriceOf::Own(AccountId::parse("11").unwrap(), ProviderId::parse("mpt-1").unwrap());
+        let own = list.find(&own, "m").unwrap();
+        assert_eq!((own.card.output, own.range.unwrap().min_micros), (8, 0));
     }
 }

@@ -56,7 +56,7 @@ both_databases! {
         let id = bailian.to_string();
         let priced: Result<(), creel_control::store::StoreError> = t.store.write(move |tx| Box::pin(async move {
             tx.execute(
-                "INSERT INTO price (account_id, provider_id, model_code, effective_from_ms, input_micros,
+                "INSERT INTO price (account_id, provider, model_code, effective_from_ms, input_micros,
                     cached_input_micros, cache_write_micros, output_micros, multiplier_micros)
                  VALUES ('11', $1, 'a', 0, 1, 1, 1, 1, 1)",
                 params![id.as_str()],

@@ -1,5 +1,6 @@
 use creel_control::access::Actor;
-use creel_control::ledger::{Credits, LedgerError, SystemPrice};
+use creel_control::clock::Clock;
+use creel_control::ledger::{Credits, LedgerError, MultiplierRange, Price, PriceOf, PriceSeed};
 use creel_control::model::{
     DirectoryRoute, DirectoryTarget, Field, ModelError, NewSystemKey, ProviderApi, RouteOrder,
     SYSTEM_KEYS_MAX, SmartModel, SystemEndpoint, SystemKeyChange, SystemModel, SystemProvider,
@@ -9,6 +10,7 @@ use creel_control::store::{StoreError, Topic};
 use creel_testkit::{TestStore, both_databases};
 use creel_wire::price::RateCard;
 use creel_wire::secret::Secret;
+use jiff::SignedDuration;
 
 use crate::model::{account, add, count, group, models, new_model, provider, revision, seed, system_model};
 
@@ -16,6 +18,22 @@ const P: &str = "wuying-credit";
 
 fn operator(t: &TestStore, action: &'static str) -> Actor {
     Actor::operator(account("11"), action, t.ids.request_id())
+}
+
+fn card(micros: i64) -> RateCard {
+    let multiplier_micros = 1_000_000;
+    RateCard { input: micros, cached_input: micros, cache_write: micros, output: micros, multiplier_micros }
+}
+
+/// Of model `m`, from now on.
+fn price(t: &TestStore, micros: i64) -> Price {
+    Price {
+        of: PriceOf::System(P.to_owned()),
+        model_code: "m".to_owned(),
+        effective_from_ms: t.clock.now_ms(),
+        card: card(micros),
+        range: None,
+    }
 }
 
 fn at(base_url: &str, weight: i64) -> SystemEndpoint {
@@ -171,23 +189,50 @@ both_databases! {
 
     async fn prices_of_an_edited_provider_are_not_seeded(t) {
         let credits = Credits::new(t.store.clone(), t.ids.clone());
-        let price = |micros| SystemPrice {
-            provider_name: P.into(),
-            model_code: "m".into(),
-            card: RateCard {
-                input: micros, cached_input: micros, cache_write: micros, output: micros, multiplier_micros: 1_000_000,
-            },
-        };
-        let nobodys = credits.set_system_price(operator(&t, "SetPrice"), price(1)).await;
+        let seed_of = |micros| PriceSeed { provider_name: P.into(), model_code: "m".into(), card: card(micros) };
+        let nobodys = credits.set_price(operator(&t, "SetPrice"), price(&t, 1)).await;
         assert!(matches!(nobodys, Err(LedgerError::SystemProviderNotFound(name)) if name == P));
         seeded(&t, seed(vec![system_model("m")])).await;
-        credits.seed_system_prices(vec![price(1)]).await.unwrap();
-        credits.set_system_price(operator(&t, "SetPrice"), price(2)).await.unwrap();
-        for seeds in [vec![price(1)], vec![]] {
+        credits.seed_system_prices(vec![seed_of(1)]).await.unwrap();
+        t.clock.advance(SignedDuration::from_secs(1));
+        credits.set_price(operator(&t, "SetPrice"), price(&t, 2)).await.unwrap();
+        for seeds in [vec![seed_of(1)], vec![]] {
             credits.seed_system_prices(seeds).await.unwrap();
-            assert_eq!(credits.list_system_prices().await.unwrap(), [price(2)]);
+            assert_eq!(credits.list_system_prices().await.unwrap().last(), Some(&price(&t, 2)));
         }
         assert!(only(&t).await.edited);
+    }
+
+    async fn prices_of_the_operator_are_versions_with_a_beginning(t) {
+        let credits = Credits::new(t.store.clone(), t.ids.clone());
+        create(&t, vec![at("https://a/v1", 1)]).await.unwrap();
+        let set = async |price| credits.set_price(operator(&t, "SetPrice"), price).await;
+        let in_effect = async || {
+            let of = PriceOf::System(P.into());
+            credits.price_list().await.unwrap().find(&of, "m").map(|price| price.card.input)
+        };
+        let now_ms = t.clock.now_ms();
+        let coming = Price {
+            effective_from_ms: now_ms + 5_000,
+            range: Some(MultiplierRange { min_micros: 0, max_micros: Some(1_000_000) }),
+            ..price(&t, 2)
+        };
+        set(price(&t, 1)).await.unwrap();
+        set(coming.clone()).await.unwrap();
+        assert_eq!(in_effect().await, Some(1));
+        assert_eq!(credits.next_price_in().await.unwrap(), Some(std::time::Duration::from_secs(5)));
+        let past = Price { effective_from_ms: now_ms - 3_600_000, ..price(&t, 3) };
+        assert!(matches!(set(past).await, Err(LedgerError::PriceInThePast)));
+        let outside = MultiplierRange { min_micros: 1_000_001, max_micros: None };
+        assert!(matches!(
+            set(Price { range: Some(outside), ..price(&t, 3) }).await,
+            Err(LedgerError::MultiplierOutOfRange)
+        ));
+        let first = Price { effective_from_ms: now_ms, ..price(&t, 1) };
+        t.clock.advance(SignedDuration::from_secs(5));
+        assert_eq!(in_effect().await, Some(2));
+        assert_eq!(credits.list_system_prices().await.unwrap(), [first, coming], "history stays");
+        assert_eq!(credits.list_prices(&account("11")).await.unwrap(), [], "an account's own are others");
     }
 
     async fn models_are_offered_in_the_order_in_which_they_came(t) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use creel_control::call_limit::{CallLimitError, CallLimits};
-use creel_control::ledger::{Credits, LedgerError, PriceList};
+use creel_control::ledger::{Credits, LedgerError, PriceList, PriceOf};
 use creel_control::model::{
     DirectoryProvider, DirectoryRoute, DirectorySmart, DirectoryTarget, KeyHolder, ModelError, Models,
     ProviderApi, ProviderType, RouteOrder, SealedKey,
@@ -175,10 +175,11 @@ fn route(
         return None;
     }
     let upstream = Upstream::new(found.api, callable);
-    let card = |code: &str| match &found.system_provider_name {
-        Some(system) => prices.system(system, code),
-        None => prices.own(&found.account_id, &found.id, code),
+    let of = match &found.system_provider_name {
+        Some(system) => PriceOf::System(system.clone()),
+        None => PriceOf::Own(found.account_id.clone(), found.id.clone()),
     };
+    let card = |code: &str| prices.find(&of, code).map(|price| price.card);
     let tiers = |smart: &DirectorySmart, targets: &mut Targets| {
         let order = match smart.order {
             RouteOrder::Declared => Order::Declared,
@@ -223,7 +224,9 @@ fn tier(
         name: route.model_code.as_str().into(),
         context_tokens_max: route.context_tokens_max,
         output_tokens_max: route.max_output_tokens,
-        card: prices.system(&route.provider_name, &route.model_code),
+        card: prices
+            .find(&PriceOf::System(route.provider_name.clone()), &route.model_code)
+            .map(|price| price.card),
         smart: None,
     };
     let provider = DirectoryProvider {

@@ -3,7 +3,7 @@
 use creel_control::access::Actor;
 use creel_control::account::Accounts;
 use creel_control::id_gen::IdGen;
-use creel_control::ledger::{Credits, SystemPrice};
+use creel_control::ledger::{Credits, PriceSeed};
 use creel_control::model::{Models, ProviderApi, SystemModel, SystemProviderSeed};
 use creel_wire::price::RateCard;
 
@@ -55,7 +55,7 @@ fn provider(provider: &SystemProvider) -> Result<SystemProviderSeed, ServeError>
     })
 }
 
-fn prices(provider: &SystemProvider) -> impl Iterator<Item = SystemPrice> + '_ {
+fn prices(provider: &SystemProvider) -> impl Iterator<Item = PriceSeed> + '_ {
     provider.models.iter().filter_map(|model| {
         let ModelPrice { input, cached_input, cache_write, output } = model.price.clone()?;
         let card = RateCard {
@@ -65,6 +65,6 @@ fn prices(provider: &SystemProvider) -> impl Iterator<Item = SystemPrice> + '_ {
             output: output.0,
             multiplier_micros: model.multiplier_micros.0,
         };
-        Some(SystemPrice { provider_name: provider.name.clone(), model_code: model.code.clone(), card })
+        Some(PriceSeed { provider_name: provider.name.clone(), model_code: model.code.clone(), card })
     })
 }

@@ -276,6 +276,13 @@ both_databases! {
         assert!(keys.contains("sk-****file") && keys.contains("https://b/v1") && !keys.contains("canary"), "{keys}");
         assert!(admin.ok("provider model list wuying-credit").await.contains("Model"));
         assert!(admin.ok("price list").await.contains("1.200000"));
+        admin.ok("price set --provider wuying-credit --model m --input 0.3 --output-tokens 1.5 --from 2030-01-01T00:00:00Z \
+                  --multiplier 0.9 --multiplier-min 0.5 --multiplier-max 1").await;
+        let prices: Value = serde_json::from_str(&admin.ok("price list --output json").await).unwrap();
+        let shown = |n: usize, column: &str| prices[n][column].clone();
+        assert_eq!((shown(0, "Input"), shown(0, "MultiplierMin")), (json!("0.200000"), Value::Null));
+        assert_eq!((shown(1, "Input"), shown(1, "MultiplierMax")), (json!("0.300000"), json!("1.000000")));
+        assert_eq!(shown(1, "EffectiveFrom"), "2030-01-01T00:00:00Z");
 
         admin.ok("provider set wuying-credit --api anthropic-messages --base-url https://b/v1").await;
         let (code, why) = admin.refused("provider set wuying-credit --base-url https://c").await;
@@ -294,7 +301,7 @@ both_databases! {
             ("provider key add wuying-credit k --env NOT_SET", 2),
             ("provider key disable wuying-credit nobodys", 1),
             ("provider key list nobodys", 1),
-            ("price set --provider wuying-credit --model m --input 1 --output-tokens 1 --from 2030-01-01T00:00:00Z", 2),
+            ("price set --provider wuying-credit --model m --input 1 --output-tokens 1 --from 2020-01-01T00:00:00Z", 1),
         ] {
             let (found, why) = admin.refused(line).await;
             assert_eq!(found, Some(code), "{line}: {why}");

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::runtime::whole;
-use creel_control::ledger::{AgentKind, EntriesQuery, MultiplierRange, Price, Subject, SystemPrice};
+use creel_control::ledger::{AgentKind, EntriesQuery, MultiplierRange, Price, PriceOf, PriceSeed, Subject};
 use creel_testkit::both_databases;
 
 fn quota(micros: i64) -> QuotaChange {
@@ -115,8 +115,7 @@ both_databases! {
         let now_ms = t.clock.now_ms();
         let (account_id, provider_id) = (world.account_id.clone(), world.provider_id.clone());
         let price = |effective_from_ms, card| Price {
-            account_id: account_id.clone(),
-            provider_id: provider_id.clone(),
+            of: PriceOf::Own(account_id.clone(), provider_id.clone()),
             model_code: "m".into(),
             effective_from_ms,
             card,
@@ -128,7 +127,9 @@ both_databases! {
         for (at_ms, card) in [(now_ms - 2, CARD), (now_ms - 1, UNIT), (now_ms + 1_000, CARD)] {
             world.credits.set_price(world.actor("SetPrice"), price(at_ms, card)).await.unwrap();
         }
-        let card = || async { world.credits.price_list().await.unwrap().own(&account_id, &provider_id, "m") };
+        let of = PriceOf::Own(account_id.clone(), provider_id.clone());
+        let found = || async { world.credits.price_list().await.unwrap().find(&of, "m").cloned().unwrap() };
+        let card = || async { Some(found().await.card) };
         assert_eq!(card().await, Some(UNIT));
         t.clock.advance(SignedDuration::from_secs(1));
         assert_eq!(card().await, Some(CARD));
@@ -144,17 +145,23 @@ both_databases! {
         assert!(matches!(outside, Err(LedgerError::MultiplierOutOfRange)));
         world.credits.set_price(world.actor("SetPrice"), range(0, Some(2 * MULTIPLIER_ONE))).await.unwrap();
         t.clock.advance(SignedDuration::from_secs(5));
-        let shown = world.credits.price_list().await.unwrap().own_range(&account_id, &provider_id, "m");
-        assert_eq!(shown, Some(MultiplierRange { min_micros: 0, max_micros: Some(2 * MULTIPLIER_ONE) }));
+        assert_eq!(found().await.range, Some(MultiplierRange { min_micros: 0, max_micros: Some(2 * MULTIPLIER_ONE) }));
     }
 
     async fn system_prices_are_what_was_seeded_last(t) {
         let world = World::new(&t).await;
-        let price = |code: &str, card| SystemPrice { provider_name: "p".into(), model_code: code.into(), card };
-        world.credits.seed_system_prices(vec![price("a", CARD), price("b", CARD)]).await.unwrap();
-        world.credits.seed_system_prices(vec![price("b", UNIT)]).await.unwrap();
+        let seed = |code: &str, card| PriceSeed { provider_name: "p".into(), model_code: code.into(), card };
+        world.credits.seed_system_prices(vec![seed("a", CARD), seed("b", CARD)]).await.unwrap();
+        t.clock.advance(SignedDuration::from_secs(1));
+        for _ in 0..2 {
+            world.credits.seed_system_prices(vec![seed("b", UNIT)]).await.unwrap();
+        }
         let list = world.credits.price_list().await.unwrap();
-        assert_eq!((list.system("p", "a"), list.system("p", "b")), (None, Some(UNIT)));
+        let card = |code| list.find(&PriceOf::System("p".into()), code).map(|price| price.card);
+        assert_eq!((card("a"), card("b")), (None, Some(UNIT)));
+        let versions = world.credits.list_system_prices().await.unwrap();
+        let cards: Vec<_> = versions.iter().map(|price| (price.model_code.as_str(), price.card)).collect();
+        assert_eq!(cards, [("b", CARD), ("b", UNIT)], "a version for each change, and none for the same again");
     }
 
     async fn a_pack_needs_a_positive_amount(t) {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use creel_control::ledger::{MultiplierRange, PeriodUnit, Price, SystemPrice, month_of, span_of};
+use creel_control::ledger::{MultiplierRange, PeriodUnit, Price, PriceOf, month_of, span_of};
 use creel_wire::id::ProviderId;
 use creel_wire::money::Micros;
 use creel_wire::price::RateCard;
@@ -18,7 +18,7 @@ pub(super) enum Command {
     Set(Box<Set>),
     /// Say what a month's calls of a model would have cost by another price
     Preview(Box<Preview>),
-    /// List the prices of the operator's models and of an account's own
+    /// List the prices of the operator's models and of an account's own, also past and coming ones
     List {
         /// Name of the account
         #[arg(long, default_value = crate::serve::ROOT_ACCOUNT)]
@@ -63,7 +63,7 @@ pub(super) struct Set {
     /// The most that the factor is ever to be [default: no limit]
     #[arg(long, value_name = "FACTOR", requires = "multiplier_min")]
     multiplier_max: Option<Micros>,
-    /// From when, such as 2027-01-01T00:00:00Z, not in the past [default: now, which is all that the operator's can have]
+    /// From when, such as 2027-01-01T00:00:00Z, not in the past [default: now]
     #[arg(long, value_name = "TIME")]
     from: Option<Timestamp>,
     /// Name of the account
@@ -149,19 +149,12 @@ async fn set(admin: &Admin, price: &Set) -> anyhow::Result<()> {
         .map(|min| MultiplierRange { min_micros: min.0, max_micros: price.multiplier_max.map(|max| max.0) });
     let account = admin.account(Some(&price.account)).await?;
     let actor = admin.actor(&account, "SetPrice");
-    let Ok(provider_id) = ProviderId::parse(&price.provider) else {
-        if price.from.is_some() || range.is_some() {
-            let message = "a price of the operator's provider is in effect at once and has no range; leave out --from, \
-                           --multiplier-min and --multiplier-max";
-            return Err(UsageError(message.to_owned()).into());
-        }
-        let (provider_name, model_code) = (price.provider.clone(), price.model.clone());
-        admin.credits.set_system_price(actor, SystemPrice { provider_name, model_code, card }).await?;
-        return Ok(());
+    let of = match ProviderId::parse(&price.provider) {
+        Ok(provider_id) => PriceOf::Own(account.id, provider_id),
+        Err(_) => PriceOf::System(price.provider.clone()),
     };
     let price = Price {
-        account_id: account.id,
-        provider_id,
+        of,
         model_code: price.model.clone(),
         effective_from_ms: price.from.map_or_else(|| admin.store.clock().now_ms(), Timestamp::as_millisecond),
         card,
@@ -171,7 +164,7 @@ async fn set(admin: &Admin, price: &Set) -> anyhow::Result<()> {
     Ok(())
 }
 
-const COLUMNS: [&str; 9] = [
+const COLUMNS: [&str; 11] = [
     "Provider",
     "Model",
     "Input",
@@ -179,6 +172,8 @@ const COLUMNS: [&str; 9] = [
     "CacheWrite",
     "Output",
     "Multiplier",
+    "MultiplierMin",
+    "MultiplierMax",
     "EffectiveFrom",
     "Version",
 ];
@@ -187,33 +182,28 @@ async fn list(admin: &Admin, account: &str) -> anyhow::Result<()> {
     let account = admin.account(Some(account)).await?;
     let system = admin.credits.list_system_prices().await?;
     let own = admin.credits.list_prices(&account.id).await?;
-    let rows: Vec<Value> = system
-        .iter()
-        .map(|price| row(&price.provider_name, &price.model_code, &price.card, String::new()))
-        .chain(own.iter().map(|price| {
-            row(
-                price.provider_id.as_str(),
-                &price.model_code,
-                &price.card,
-                shown_time(price.effective_from_ms),
-            )
-        }))
-        .collect();
+    let rows: Vec<Value> = system.iter().chain(&own).map(row).collect();
     print_rows(admin.output, &COLUMNS, &rows)
 }
 
-/// `from` is empty for the operator's prices, which are those of this moment.
-fn row(provider: &str, model: &str, card: &RateCard, from: String) -> Value {
+fn row(price: &Price) -> Value {
     let credits = |micros: i64| Micros(micros).to_string();
+    let provider = match &price.of {
+        PriceOf::System(name) => name,
+        PriceOf::Own(_, provider_id) => provider_id.as_str(),
+    };
+    let card = &price.card;
     json!({
         "Provider": provider,
-        "Model": model,
+        "Model": price.model_code,
         "Input": credits(card.input),
         "CachedInput": credits(card.cached_input),
         "CacheWrite": credits(card.cache_write),
         "Output": credits(card.output),
         "Multiplier": credits(card.multiplier_micros),
-        "EffectiveFrom": from,
+        "MultiplierMin": price.range.map(|range| credits(range.min_micros)),
+        "MultiplierMax": price.range.and_then(|range| range.max_micros).map(credits),
+        "EffectiveFrom": shown_time(price.effective_from_ms),
         "Version": card.version(),
     })
 }

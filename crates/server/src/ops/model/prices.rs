@@ -1,6 +1,6 @@
 //! How a rate card is shown beside a model.
 
-use creel_control::ledger::{MultiplierRange, PriceList};
+use creel_control::ledger::{MultiplierRange, PriceList, PriceOf};
 use creel_wire::id::{AccountId, ProviderId};
 use creel_wire::money::Micros;
 use creel_wire::ops::model::list_llm_templates::{DataCreditMultiplier, DataPrices, DataPricesPrices};
@@ -16,14 +16,14 @@ pub(crate) fn of(
     (account_id, provider_id): (&AccountId, &ProviderId),
     code: &str,
 ) -> Option<(RateCard, MultiplierRange)> {
-    let card = match system_name {
-        Some(system) => prices.system(system, code),
-        None => prices.own(account_id, provider_id, code),
-    }?;
-    let multiplier = card.multiplier_micros;
+    let of = match system_name {
+        Some(system) => PriceOf::System(system.to_owned()),
+        None => PriceOf::Own(account_id.clone(), provider_id.clone()),
+    };
+    let price = prices.find(&of, code)?;
+    let multiplier = price.card.multiplier_micros;
     let fixed = MultiplierRange { min_micros: multiplier, max_micros: Some(multiplier) };
-    let range = if system_name.is_some() { None } else { prices.own_range(account_id, provider_id, code) };
-    Some((card, range.unwrap_or(fixed)))
+    Some((price.card, price.range.unwrap_or(fixed)))
 }
 
 /// The factor and the prices of a card; both `None` for a model without one, which is not billed in credits.

@@ -1,7 +1,7 @@
-//! SetSystemPrice: what a model of the operator's costs from now on.
+//! SetSystemPrice: what a model of the operator's costs from now or from a later moment on.
 
 use creel_control::access::Actor;
-use creel_control::ledger::{LedgerError, SystemPrice};
+use creel_control::ledger::{LedgerError, MultiplierRange, Price, PriceOf};
 use creel_control::model::ModelError;
 use creel_wire::error::ApiError;
 use creel_wire::money::{MICROS_PER_CREDIT, Micros};
@@ -24,9 +24,34 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
         output,
         multiplier_micros: or("Multiplier", input.multiplier, MICROS_PER_CREDIT)?,
     };
-    let price = SystemPrice { provider_name: input.provider_name, model_code: input.llm_code, card };
-    app.credits.set_system_price(actor, price).await.map_err(|error| match error {
+    let factor =
+        |parameter: &str, text: Option<String>| given(text).map(|text| amount(parameter, &text)).transpose();
+    let max_micros = factor("MultiplierMax", input.multiplier_max)?;
+    let range = match factor("MultiplierMin", input.multiplier_min)? {
+        Some(min_micros) => Some(MultiplierRange { min_micros, max_micros }),
+        None if max_micros.is_some() => {
+            return Err(ApiError::invalid(
+                "MultiplierMin",
+                "MultiplierMax goes with MultiplierMin: give both.",
+            ));
+        }
+        None => None,
+    };
+    let price = Price {
+        of: PriceOf::System(input.provider_name),
+        model_code: input.llm_code,
+        effective_from_ms: input.effective_from.unwrap_or_else(|| app.clock.now_ms()),
+        card,
+        range,
+    };
+    app.credits.set_price(actor, price).await.map_err(|error| match error {
         LedgerError::SystemProviderNotFound(name) => super::api_error(ModelError::NoSystemProvider(name)),
+        LedgerError::PriceInThePast => {
+            ApiError::invalid("EffectiveFrom", "EffectiveFrom must not be in the past.")
+        }
+        LedgerError::MultiplierOutOfRange => {
+            ApiError::invalid("Multiplier", "Multiplier must be from MultiplierMin to MultiplierMax.")
+        }
         other => crate::ops::credit::api_error(other),
     })?;
     Ok(Output {})

@@ -138,6 +138,9 @@ pub struct ProvidersModels {
     /// What it costs, in credits for 1,000 tokens; absent without a price.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<ProvidersModelsPrice>,
+    /// Its prices of later, in their order; empty where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coming_prices: Option<Vec<ProvidersModelsComingPrices>>,
 }
 
 /// One item of `Routes`.
@@ -174,4 +177,49 @@ pub struct ProvidersModelsPrice {
     /// Factor on the whole. Example: `1.000000`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multiplier: Option<String>,
+    /// The least that the factor is ever to be; absent where it is fixed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiplier_min: Option<String>,
+    /// The most that the factor is ever to be; absent where it is fixed or has no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiplier_max: Option<String>,
+    /// Since when, epoch milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective_from: Option<i64>,
+    /// Names its content, as the ledger's export does. Example: `pv-0123456789ab`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_version: Option<String>,
+}
+
+/// One item of `ComingPrices`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ProvidersModelsComingPrices {
+    /// Input that no cache had. Example: `0.200000`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+    /// Input read from a cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached_input: Option<String>,
+    /// Input written to a cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write: Option<String>,
+    /// Output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// Factor on the whole. Example: `1.000000`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiplier: Option<String>,
+    /// The least that the factor is ever to be; absent where it is fixed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiplier_min: Option<String>,
+    /// The most that the factor is ever to be; absent where it is fixed or has no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiplier_max: Option<String>,
+    /// From when, epoch milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective_from: Option<i64>,
+    /// Names its content, as the ledger's export does. Example: `pv-0123456789ab`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_version: Option<String>,
 }
