@@ -8,6 +8,7 @@ pub mod access;
 pub mod account;
 pub mod audit;
 pub mod call_limit;
+pub mod capture;
 pub mod catalog;
 pub mod channel;
 pub mod clock;

@@ -1,5 +1,5 @@
 //! What is not kept for ever: messages with their answers, commands with their output, answers remembered for a
-//! ClientToken, parsed packages that became nothing. The audit log and the ledger keep to rules of their own.
+//! ClientToken, parsed packages that became nothing, captured calls. The audit log and the ledger keep to rules of their own.
 
 use std::time::Duration;
 
@@ -57,9 +57,11 @@ impl Retention {
                         let invocations = tx.delete_invocations(messages_before_ms, BATCH_ROWS).await?;
                         let commands = tx.delete_commands(messages_before_ms, BATCH_ROWS).await?;
                         let packages = tx.delete_packages(packages_before_ms, BATCH_ROWS).await?;
+                        let captured = tx.delete_captured(now_ms, BATCH_ROWS).await?;
                         Ok(invocations
                             + commands
                             + packages
+                            + captured
                             + tx.delete_replays(answers_before_ms, BATCH_ROWS).await?)
                     })
                 })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use creel_control::account::Accounts;
 use creel_control::audit::{AuditLog, Refusals};
 use creel_control::call_limit::CallLimits;
+use creel_control::capture::{CapturePolicies, Captures};
 use creel_control::channel::Channels;
 use creel_control::clock::Clock;
 use creel_control::command::Commands;
@@ -66,6 +67,8 @@ pub(crate) struct Services {
     pub(crate) channels: Channels,
     pub(crate) credits: Credits,
     pub(crate) call_limits: CallLimits,
+    pub(crate) capture_policies: CapturePolicies,
+    pub(crate) captures: Captures,
     pub(crate) orders: Orders,
     pub(crate) order_approval: OrderApproval,
     pub(crate) skills: Skills,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use creel_control::account::{AccountError, Accounts};
 use creel_control::audit::{AuditLog, Refusals};
 use creel_control::call_limit::CallLimits;
+use creel_control::capture::{CapturePolicies, Captures};
 use creel_control::channel::Channels;
 use creel_control::clock::Clock;
 use creel_control::driver::DriverError;
@@ -135,6 +136,7 @@ impl Server {
         let skill_sealer = sealer.clone();
         let objects = objects::open(&config, store.clone(), ids.clone(), sealer.clone(), tasks.clone())?;
         let channels = Channels::new(store.clone(), sealer.clone());
+        let captures = Captures::new(store.clone(), sealer.clone());
         let models = Models::new(store.clone(), sealer, ids.clone(), config.gateway.required);
         let credits = Credits::new(store.clone(), ids.clone());
         system_providers::seed(&models, &credits, &accounts, &ids, &config).await?;
@@ -166,6 +168,8 @@ impl Server {
             channels,
             credits,
             call_limits: CallLimits::new(store.clone()),
+            capture_policies: CapturePolicies::new(store.clone()),
+            captures,
             orders,
             order_approval,
             ids,

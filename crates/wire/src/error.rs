@@ -141,6 +141,7 @@ codes! {
     SYSTEM_PROVIDER_NOT_FOUND = "EntityNotExist.SystemProvider", 404;
     SYSTEM_KEY_NOT_FOUND = "EntityNotExist.SystemProvider.Key", 404;
     SYSTEM_MODEL_NOT_FOUND = "EntityNotExist.SystemProvider.Model", 404;
+    CAPTURED_CALL_NOT_FOUND = "EntityNotExist.CapturedCall", 404;
     SYSTEM_NAME_TAKEN = "EntityAlreadyExists.SystemProvider", 409;
     /// Model groups would be left without it.
     SYSTEM_PROVIDER_IN_USE = "DeleteConflict.SystemProvider", 409;

@@ -52,6 +52,15 @@ impl LimitScope {
         }
     }
 
+    /// Where it stands in lists: the account, resource groups, runtimes.
+    pub(crate) fn rank(&self) -> i64 {
+        match self {
+            Self::Account(_) => 0,
+            Self::ResourceGroup(_) => 1,
+            Self::Runtime(_) => 2,
+        }
+    }
+
     /// What is stored; `None` for what this version does not know.
     pub(crate) fn from_row(kind: &str, id: &str) -> Option<Self> {
         match kind {
@@ -221,7 +230,7 @@ impl InForce {
     }
 }
 
-async fn find_scope(
+pub(crate) async fn find_scope(
     tx: &mut Tx,
     account_id: &AccountId,
     named: NamedScope,

@@ -43,7 +43,7 @@ const END_USER: &str = r#"{"Version":"1","Statement":[
     {"Effect":"Allow","Resource":"*","Action":[
         "appstreaming:ListDesktopAgentRuntime","ecd:DescribeDesktops",
         "creel:SendAgentMessage","creel:DescribeAgentMessages","creel:DescribeAgentReceipts",
-        "creel:DescribeLedgerEntries","ecd:DescribeCreditUsageInfo"]}]}"#;
+        "creel:DescribeLedgerEntries","ecd:DescribeCreditUsageInfo","creel:ListCapturePolicies"]}]}"#;
 
 /// The system policy of this name.
 pub fn find_system_policy(name: &str) -> Option<&'static SystemPolicy> {

@@ -138,8 +138,9 @@ impl ResourceGroups {
                         if tx.resource_group_has_runtimes(id).await? {
                             return Err(ResourceGroupError::NotEmpty(id.clone()));
                         }
-                        tx.delete_call_limit(&actor.account_id, &LimitScope::ResourceGroup(id.clone()))
-                            .await?;
+                        let scope = LimitScope::ResourceGroup(id.clone());
+                        tx.delete_call_limit(&actor.account_id, &scope).await?;
+                        tx.delete_capture_policy(&actor.account_id, &scope).await?;
                         tx.delete_resource_group(id).await?;
                     }
                     Ok(())

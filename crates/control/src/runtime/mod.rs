@@ -343,8 +343,9 @@ impl Runtimes {
                     for runtime in &runtimes {
                         tx.delete_runtime(&runtime.id, now_ms).await?;
                         tx.delete_channels(&runtime.id).await?;
-                        tx.delete_call_limit(&actor.account_id, &LimitScope::Runtime(runtime.id.clone()))
-                            .await?;
+                        let scope = LimitScope::Runtime(runtime.id.clone());
+                        tx.delete_call_limit(&actor.account_id, &scope).await?;
+                        tx.delete_capture_policy(&actor.account_id, &scope).await?;
                         tx.revoke_virtual_keys(&runtime.id, now_ms).await?;
                         end_open_runs(tx, &runtime.id, true, now_ms).await?;
                         tx.wake(&runtime.id, now_ms).await?;

@@ -31,15 +31,6 @@ fn view(row: &Row) -> Result<CallLimitView, StoreError> {
     Ok(CallLimitView { limit: CallLimit { scope, figures }, updated_at_ms: row.int("updated_at_ms")? })
 }
 
-/// Where a scope stands in the list: the account, resource groups, runtimes.
-fn rank(scope: &LimitScope) -> i64 {
-    match scope {
-        LimitScope::Account(_) => 0,
-        LimitScope::ResourceGroup(_) => 1,
-        LimitScope::Runtime(_) => 2,
-    }
-}
-
 impl Store {
     /// One page of an account's limits; not counted.
     pub(crate) async fn list_call_limits(
@@ -61,7 +52,7 @@ impl Store {
         let rows = self.db().select(&page).await?;
         let items = rows.iter().map(view).collect::<Result<Vec<_>, _>>()?;
         Ok(super::list::page(items, limit, 0, |item| Cursor {
-            key: rank(&item.limit.scope),
+            key: item.limit.scope.rank(),
             id: item.limit.scope.id().to_owned(),
         }))
     }
@@ -97,7 +88,7 @@ impl Tx {
                  updated_at_ms = excluded.updated_at_ms",
             params![
                 account_id.as_str(),
-                rank(&limit.scope),
+                limit.scope.rank(),
                 limit.scope.kind(),
                 limit.scope.id(),
                 figures.requests_per_minute,
@@ -119,7 +110,7 @@ impl Tx {
     ) -> Result<(), StoreError> {
         self.execute(
             "DELETE FROM call_limit WHERE account_id = $1 AND scope_rank = $2 AND scope_id = $3",
-            params![account_id.as_str(), rank(scope), scope.id()],
+            params![account_id.as_str(), scope.rank(), scope.id()],
         )
         .await?;
         Ok(())

@@ -29,6 +29,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (25, "call limits", include_str!("../../../../migrations/0025_call_limits.sql")),
     (26, "ledger seals", include_str!("../../../../migrations/0026_ledger_seals.sql")),
     (27, "skills", include_str!("../../../../migrations/0027_skills.sql")),
+    (28, "content capture", include_str!("../../../../migrations/0028_content_capture.sql")),
     (29, "operators prices", include_str!("../../../../migrations/0029_operators_prices.sql")),
 ];
 

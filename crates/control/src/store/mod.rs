@@ -10,6 +10,7 @@ mod account;
 mod audit;
 mod batch;
 mod call_limit;
+mod capture;
 mod channel;
 mod command;
 mod db;

@@ -7,6 +7,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -15,6 +16,8 @@ use http::Response;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
+
+use super::capture::Tap;
 
 /// Pieces that wait between the upstream and the client.
 const PIECES_MAX: usize = 4;
@@ -32,7 +35,11 @@ enum Piece {
 
 /// The client's end as the call sees it. After the client has gone every method returns [`Gone`].
 #[derive(Clone)]
-pub(crate) struct Reply(mpsc::Sender<Piece>);
+pub(crate) struct Reply {
+    pieces: mpsc::Sender<Piece>,
+    /// Of a call whose content is captured.
+    tap: Option<Arc<Tap>>,
+}
 
 /// The client does not wait any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,11 +48,11 @@ pub(crate) struct Gone;
 impl Reply {
     /// The client has gone.
     pub(crate) fn is_gone(&self) -> bool {
-        self.0.is_closed()
+        self.pieces.is_closed()
     }
 
     async fn send(&self, piece: Piece) -> Result<(), Gone> {
-        self.0.send(piece).await.map_err(|_| Gone)
+        self.pieces.send(piece).await.map_err(|_| Gone)
     }
 
     pub(crate) async fn head(&self, head: Response<()>) -> Result<(), Gone> {
@@ -53,6 +60,9 @@ impl Reply {
     }
 
     pub(crate) async fn data(&self, bytes: Bytes) -> Result<(), Gone> {
+        if let Some(tap) = &self.tap {
+            tap.answer(&bytes);
+        }
         self.send(Piece::Data(bytes)).await
     }
 
@@ -94,13 +104,14 @@ impl Driven {
     /// Runs `call` until it has told its head, and returns that with the rest as body; `None` if it ended without.
     pub(crate) async fn respond<F>(
         tasks: Tasks,
+        tap: Option<Arc<Tap>>,
         call: impl FnOnce(Reply) -> F,
     ) -> Option<Response<GatewayBody>>
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let (sender, pieces) = mpsc::channel(PIECES_MAX);
-        let mut driven = Self { call: Some(Box::pin(call(Reply(sender)))), pieces, tasks };
+        let mut driven = Self { call: Some(Box::pin(call(Reply { pieces: sender, tap }))), pieces, tasks };
         match poll_fn(|cx| driven.poll_piece(cx)).await {
             Some(Piece::Head(head)) => Some(head.map(|()| GatewayBody::Driven(driven))),
             Some(Piece::Data(_) | Piece::BrokenOff) | None => None,

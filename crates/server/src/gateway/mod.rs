@@ -13,6 +13,7 @@
 
 mod attempt;
 mod call;
+mod capture;
 mod counter;
 mod deadline;
 mod driven;
@@ -50,6 +51,7 @@ use hyper::body::Body;
 
 use attempt::Trail;
 use call::Call;
+pub use capture::Capture;
 use counter::Counter;
 use deadline::Deadline;
 pub use driven::{BrokenOff, Driven, GatewayBody};
@@ -213,6 +215,10 @@ impl<B: Billing> Gateway<B> {
                 return Ok(whole(counted));
             }
         };
+        let tap = access.capture.and_then(|terms| {
+            let now_ms = self.clock.now_ms();
+            self.observer.capture.as_ref()?.begin(terms, &access, &id, &route.model.code, &body, now_ms)
+        });
         let (gateway, headers) = (self.clone(), parts.headers);
         let call = Call {
             gateway,
@@ -230,7 +236,7 @@ impl<B: Billing> Gateway<B> {
             trail,
             watch,
         };
-        let answer = Driven::respond(self.tasks.clone(), |reply| call.run(reply)).await;
+        let answer = Driven::respond(self.tasks.clone(), tap, |reply| call.run(reply)).await;
         answer.ok_or_else(|| {
             let text = "The gateway failed. Try again.";
             let problem = Problem::unavailable(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", text);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use creel_control::call_limit::{CallLimit, Excess, Limits};
+use creel_control::capture::Terms;
 use creel_llm::price::RateCard;
 use creel_llm::usage::Usage;
 use creel_wire::id::{AccountId, CallId, ProviderId, RuntimeId};
@@ -62,6 +63,8 @@ pub struct AgentAccess {
     pub key_kind: KeyKind,
     /// How much it may ask for.
     pub limits: Limits,
+    /// How the content of its calls is kept; `None`: it is not.
+    pub capture: Option<Terms>,
     /// The effective model group, the resource group's before the runtime's own; `None` where none is bound.
     pub group: Option<Arc<Group>>,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use creel_control::call_limit::{CallLimitError, CallLimits};
+use creel_control::capture::{CaptureError, CapturePolicies};
 use creel_control::ledger::{Credits, LedgerError, PriceList, PriceOf};
 use creel_control::model::{
     DirectoryProvider, DirectoryRoute, DirectorySmart, DirectoryTarget, KeyHolder, ModelError, Models,
@@ -38,6 +39,8 @@ enum DirectoryError {
     Prices(#[from] LedgerError),
     #[error("reading call limits")]
     Limits(#[from] CallLimitError),
+    #[error("reading capture policies")]
+    Captures(#[from] CaptureError),
 }
 
 /// Starts the task that keeps `directory`; until it has succeeded once, the gateway tells callers to come again.
@@ -47,6 +50,7 @@ pub(crate) fn keep_directory(
     models: Models,
     credits: Credits,
     limits: CallLimits,
+    captures: CapturePolicies,
     tasks: &Tasks,
 ) {
     let mut changes = store.topics().subscribe(Topic::Directory);
@@ -55,7 +59,7 @@ pub(crate) fn keep_directory(
         let mut targets = Targets::default();
         loop {
             let begun = Instant::now();
-            let pause = match read(&models, &credits, &limits, &mut targets).await {
+            let pause = match read(&models, &credits, &limits, &captures, &mut targets).await {
                 Ok((snapshot, next_price)) => {
                     directory.replace(snapshot);
                     next_price.map_or(REFRESH_EVERY, |next| REFRESH_EVERY.min(next))
@@ -84,11 +88,13 @@ async fn read(
     models: &Models,
     credits: &Credits,
     limits: &CallLimits,
+    captures: &CapturePolicies,
     targets: &mut Targets,
 ) -> Result<(Snapshot, Option<Duration>), DirectoryError> {
     let found = models.directory().await?;
     let prices = credits.price_list().await?;
     let limits = limits.in_force().await?;
+    let captures = captures.in_force().await?;
     let mut groups: HashMap<ModelGroupId, Arc<Group>> = HashMap::new();
     targets.begin();
     for group in found.groups {
@@ -101,6 +107,7 @@ async fn read(
         let Some(hash) = KeyHash::from_hex(&key.key_hash) else { continue };
         let access = AgentAccess {
             limits: limits.of(&key.account_id, key.resource_group_id.as_ref(), &key.runtime_id),
+            capture: captures.of(&key.account_id, key.resource_group_id.as_ref(), &key.runtime_id),
             account: key.account_id,
             runtime: key.runtime_id,
             key_kind: match key.holder {

@@ -32,6 +32,7 @@
 
 mod audit;
 mod call_limit;
+mod capture;
 mod catalog;
 mod channel;
 mod command;
@@ -99,6 +100,10 @@ operations! {
     audit::describe_audit_events,
     call_limit::list_call_limits,
     call_limit::set_call_limit,
+    capture::list_capture_policies,
+    capture::list_captured_calls,
+    capture::read_captured_call,
+    capture::set_capture_policy,
     catalog::describe_bundles,
     catalog::describe_desktop_types,
     catalog::describe_images,

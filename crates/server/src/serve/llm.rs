@@ -9,7 +9,7 @@ use crate::app::App;
 use crate::cluster::{Cluster, Dialer};
 use crate::gateway::observe::{CallLog, CallLogConfig, CallMetrics, Observer, Spans};
 use crate::gateway::ports::Directory;
-use crate::gateway::{Gateway, Limits};
+use crate::gateway::{Capture, Gateway, Limits};
 use crate::llm_access::{LedgerBilling, keep_directory};
 
 /// The gateway, and what other processes find at the admin listener.
@@ -39,6 +39,7 @@ pub(super) async fn start(app: &App, replica_id: &str) -> Result<Started, ServeE
         app.models.clone(),
         app.credits.clone(),
         app.call_limits.clone(),
+        app.capture_policies.clone(),
         &app.tasks,
     );
     let gateway = Gateway::new(
@@ -57,7 +58,11 @@ pub(super) async fn start(app: &App, replica_id: &str) -> Result<Started, ServeE
 fn observer(app: &App) -> Result<Observer, ServeError> {
     let config = &app.config;
     let metrics = CallMetrics::default();
-    app.metrics.register(|registry| metrics.register(registry));
+    let capture = Capture::start(app.captures.clone(), &app.tasks);
+    app.metrics.register(|registry| {
+        metrics.register(registry);
+        capture.register(registry);
+    });
     let log = match config.gateway.call_log_mb {
         0 => None,
         megabytes => {
@@ -71,5 +76,5 @@ fn observer(app: &App) -> Result<Observer, ServeError> {
         None => None,
         Some(endpoint) => Some(Spans::new(endpoint, config.telemetry.sample_percent)?),
     };
-    Ok(Observer { metrics, log, spans })
+    Ok(Observer { metrics, log, capture: Some(capture), spans })
 }

@@ -38,7 +38,12 @@ impl<'a> Caller<'a> {
         let made =
             root.call((OURS, "CreatePrincipal"), &[("PrincipalName", name), ("EndUserId", name)]).await;
         made.assert_ok();
-        let key = root.call((OURS, "CreateAccessKey"), &[("PrincipalName", name)]).await;
+        Self::member(app, name).await
+    }
+
+    /// A principal of the root account, which must exist, by a new key.
+    pub(crate) async fn member(app: &'a TestApp, name: &str) -> Self {
+        let key = Self::root(app).call((OURS, "CreateAccessKey"), &[("PrincipalName", name)]).await;
         key.assert_ok();
         let field = |field: &str| text(&key.body["AccessKey"][field]);
         Self { app, key_id: field("AccessKeyId"), secret: field("AccessKeySecret") }

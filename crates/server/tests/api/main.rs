@@ -12,6 +12,7 @@ mod access;
 mod alerts;
 mod audit;
 mod caller;
+mod capture;
 mod catalog;
 mod channel;
 mod cluster;

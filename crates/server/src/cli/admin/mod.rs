@@ -6,6 +6,7 @@
 mod account;
 mod agent_key;
 mod audit;
+mod capture;
 mod key;
 mod ledger;
 mod limit;
@@ -27,6 +28,7 @@ use anyhow::Context;
 use clap::Subcommand;
 use creel_control::access::Actor;
 use creel_control::account::{Account, Accounts};
+use creel_control::capture::Captures;
 use creel_control::clock::{Clock, SystemClock};
 use creel_control::id_gen::IdGen;
 use creel_control::ledger::Credits;
@@ -102,6 +104,9 @@ enum DatabaseCommand {
     /// How much agents may ask of the LLM gateway
     #[command(subcommand)]
     Limit(limit::Command),
+    /// Content of LLM calls, which is kept only where a policy says so
+    #[command(subcommand)]
+    Capture(capture::Command),
     /// What agents and resource groups may spend in a cycle
     #[command(subcommand)]
     Quota(quota::Command),
@@ -129,6 +134,7 @@ struct Admin {
     accounts: Accounts,
     principals: Principals,
     credits: Credits,
+    captures: Captures,
     models: Models,
     orders: Orders,
     audit_key: SealKey,
@@ -159,6 +165,7 @@ pub(super) async fn run(args: &AdminArgs) -> anyhow::Result<ExitCode> {
         DatabaseCommand::Audit(command) => audit::run(&admin, command).await,
         DatabaseCommand::Ledger(command) => ledger::run(&admin, command).await,
         DatabaseCommand::Limit(command) => limit::run(&admin, command).await,
+        DatabaseCommand::Capture(command) => capture::run(&admin, command).await,
         DatabaseCommand::Price(command) => price::run(&admin, command).await,
         DatabaseCommand::Provider(command) => provider::run(&admin, command).await,
         DatabaseCommand::Quota(command) => quota::run(&admin, command).await,
@@ -186,12 +193,25 @@ async fn open(config: &Config, output: Output, tasks: &Tasks) -> anyhow::Result<
     store.set_audit_key(audit_key.tag_key());
     let ids = IdGen::new(clock);
     let accounts = Accounts::new(store.clone(), sealer.clone(), ids.clone());
+    let captures = Captures::new(store.clone(), sealer.clone());
     let models = Models::new(store.clone(), sealer, ids.clone(), config.gateway.required);
     let principals = Principals::new(store.clone(), ids.clone(), accounts.clone());
     let credits = Credits::new(store.clone(), ids.clone());
     let orders = Orders::new(store.clone(), ids.clone(), config.orders.currency.clone());
     let config = config.clone();
-    Ok(Admin { store, ids, accounts, principals, credits, models, orders, audit_key, config, output })
+    Ok(Admin {
+        store,
+        ids,
+        accounts,
+        principals,
+        credits,
+        captures,
+        models,
+        orders,
+        audit_key,
+        config,
+        output,
+    })
 }
 
 impl Admin {

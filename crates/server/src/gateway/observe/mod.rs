@@ -25,6 +25,7 @@ pub use call_log::{CallLog, CallLogConfig};
 pub use metrics::CallMetrics;
 pub use spans::{BadTelemetry, Spans};
 
+use super::capture::Capture;
 use super::ports::{AgentAccess, KeyKind, Route, UsageSource};
 
 /// Where what happens is told.
@@ -33,6 +34,8 @@ pub struct Observer {
     pub metrics: CallMetrics,
     /// `None`: not kept.
     pub log: Option<CallLog>,
+    /// Of calls that a policy names; `None`: of none.
+    pub capture: Option<Capture>,
     /// `None`: no spans are made, and `traceparent` passes as it came.
     pub spans: Option<Spans>,
 }

@@ -291,6 +291,7 @@ pub(super) fn snapshot(group: Group) -> Snapshot {
             runtime: RuntimeId::parse("ecd-1").expect("an id"),
             key_kind,
             limits: creel_control::call_limit::Limits::default(),
+            capture: None,
             group: bound.then(|| group.clone()),
         })
     };

@@ -176,6 +176,7 @@ fn the_files_of_the_log_are_bounded() {
         runtime: RuntimeId::parse("ecd-1").expect("an id"),
         key_kind: KeyKind::Person,
         limits: creel_control::call_limit::Limits::default(),
+        capture: None,
         group: None,
     };
     let (id, clock) = (CallId::parse("call-1").expect("an id"), FixedClock::at(jiff::Timestamp::UNIX_EPOCH));

@@ -8,7 +8,7 @@ use creel_control::resource_group::ResourceGroupError;
 use creel_wire::error::{ApiError, ErrorCode};
 
 /// The one mapping of this resource's errors.
-fn api_error(error: CallLimitError) -> ApiError {
+pub(crate) fn api_error(error: CallLimitError) -> ApiError {
     match error {
         CallLimitError::TwoScopes => ApiError::invalid(
             "RuntimeId",
