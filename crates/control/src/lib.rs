@@ -17,6 +17,7 @@ pub mod driver;
 pub mod entitlement;
 pub mod guest;
 pub mod id_gen;
+mod lease;
 pub mod ledger;
 pub mod message;
 pub mod model;

@@ -15,6 +15,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::catalog;
 use crate::driver::{Driver, DriverError, Limits, SandboxSpec, SandboxState};
 use crate::entitlement;
+use crate::lease::{LEASE_MS, kept};
 use crate::runtime::Runtime;
 use crate::store::{Store, StoreError, Topic};
 use crate::tasks::Tasks;
@@ -22,11 +23,6 @@ pub use plan::{Look, Step, plan};
 
 /// Passes at the same time; each may wait for a process to start or stop.
 const PASSES_MAX: usize = 8;
-/// How long after a controller's last sign of life another one may try the same runtime, in milliseconds. Short, for
-/// it is what a runtime waits after a crash in the middle of its pass.
-const LEASE_MS: i64 = 10_000;
-/// A pass that takes longer says so at this pace.
-const RENEW_EVERY: Duration = Duration::from_secs(3);
 /// How often sandboxes that this host runs are looked at, to bring back one that died.
 const SWEEP_EVERY: Duration = Duration::from_secs(2);
 /// How often everything is looked at again, for hints that were lost.
@@ -137,22 +133,11 @@ impl Reconciler {
 
     /// One pass, its claim kept for as long as it takes.
     async fn reconcile_and_renew(&self, claim: &crate::store::Claim) -> Result<Next, ReconcileError> {
-        let mut pass = std::pin::pin!(self.reconcile(&claim.runtime_id));
-        loop {
-            match tokio::time::timeout(RENEW_EVERY, &mut pass).await {
-                Ok(outcome) => return outcome,
-                Err(_elapsed) => {
-                    let (claim, until_ms) = (claim.clone(), self.store.clock().now_ms() + LEASE_MS);
-                    let renewed: Result<(), StoreError> = self
-                        .store
-                        .write(move |tx| Box::pin(async move { tx.renew_claim(&claim, until_ms).await }))
-                        .await;
-                    if let Err(error) = renewed {
-                        tracing::warn!(error = %error, "keeping the claim of a reconcile pass failed");
-                    }
-                }
-            }
-        }
+        let renew = || {
+            let (claim, until_ms) = (claim.clone(), self.store.clock().now_ms() + LEASE_MS);
+            self.store.write(move |tx| Box::pin(async move { tx.renew_claim(&claim, until_ms).await }))
+        };
+        kept(self.reconcile(&claim.runtime_id), renew).await
     }
 
     /// One pass over one runtime. Its new users do not wait for its sandbox.

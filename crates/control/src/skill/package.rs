@@ -1,7 +1,5 @@
 //! Uploaded packages: read once, in the background, and kept by their content.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use creel_skills::package::{self, Manifest, PACKAGE_BYTES_MAX, Package, PackageError};
 use creel_wire::id::AccountId;
@@ -10,14 +8,15 @@ use sha2::{Digest, Sha256};
 use super::{SkillError, Skills, words};
 use crate::access::Actor;
 use crate::object::ObjectError;
+use crate::lease::{LEASE_MS, kept};
 use crate::store::Topic;
 
 /// Packages of one account that may wait.
 const WAITING_MAX: i64 = 50;
-/// How long a process has for one package before another may take it.
-const LEASE: Duration = Duration::from_secs(120);
-/// How often a package is begun: one that ends the process is not begun for ever.
-const ATTEMPTS_MAX: i64 = 3;
+/// How often work on a skill is begun and not ended: what ends the process is not begun for ever.
+pub(super) const ATTEMPTS_MAX: i64 = 3;
+/// How soon work is begun again that failed by a fault of ours.
+pub(super) const AGAIN_MS: i64 = 5_000;
 /// How long tasks are kept.
 pub(crate) const KEPT_MS: i64 = 24 * 3_600_000;
 
@@ -120,21 +119,33 @@ impl Skills {
     /// Parses one package that waits; false where none does.
     pub async fn parse_next(&self) -> Result<bool, SkillError> {
         let now_ms = self.store.clock().now_ms();
-        let until_ms = now_ms + i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
         let claimed: Result<Option<PackageTask>, SkillError> = self
             .store
-            .write(move |tx| Box::pin(async move { Ok(tx.claim_package(now_ms, until_ms).await?) }))
+        let task_key = task.task_key.clone();
+            .write(move |tx| Box::pin(async move { Ok(tx.claim_package(now_ms, now_ms + LEASE_MS).await?) }))
             .await;
         let Some(task) = claimed? else { return Ok(false) };
         let progress = if task.attempts > ATTEMPTS_MAX {
             failed("Package.ReadFailed", "Reading the package ended the server several times.".to_owned())
         } else {
-            match self.parse_task(&task).await? {
-                Ok(progress) => progress,
-                Err(error) => failed(error.code, error.message),
+            let renew = || {
+                let (key, until_ms) = (task.task_key.clone(), self.store.clock().now_ms() + LEASE_MS);
+                self.store.write(move |tx| Box::pin(async move { tx.renew_package(&key, until_ms).await }))
+            };
+            match kept(self.parse_task(&task), renew).await {
+                Ok(Ok(progress)) => progress,
+                Ok(Err(error)) => failed(error.code, error.message),
+                Err(error) => {
+                    let until_ms = self.store.clock().now_ms() + AGAIN_MS;
+                    self.store
+                        .write::<_, SkillError, _>(move |tx| {
+                            Box::pin(async move { Ok(tx.release_package(&task_key, until_ms).await?) })
+                        })
+                        .await?;
+                    return Err(error);
+                }
             }
         };
-        let task_key = task.task_key.clone();
         self.store
             .write(move |tx| {
                 Box::pin(async move {

@@ -9,19 +9,16 @@ use creel_skills::report::{Report, Unread};
 use creel_skills::scan::ScannerError;
 use futures_util::future::BoxFuture;
 
-use super::package::{KEPT_MS, blocking};
+use super::package::{AGAIN_MS, ATTEMPTS_MAX, KEPT_MS, blocking};
 use super::{SkillError, SkillVersion, Skills};
 use crate::access::Actor;
+use crate::lease::{LEASE_MS, kept};
 use crate::object::{Collected, Kept};
 use crate::store::Topic;
 use crate::tasks::Tasks;
 
-/// How long a process has for one version before another may take it.
-const LEASE: Duration = Duration::from_secs(600);
 /// Analysers beside the rules may take this long together; what was not read by then counts as unread.
 const ANALYSERS_WITHIN: Duration = Duration::from_secs(480);
-/// How often a scan is begun: a version that ends the process is held instead.
-const ATTEMPTS_MAX: i64 = 3;
 /// How often is looked for work without a signal.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often is looked for objects that nothing names.
@@ -94,7 +91,7 @@ impl Skills {
     /// Scans one version that waits, or that was scanned by other rules; false where there is none.
     pub async fn scan_next(&self, analysers: Option<&dyn Analyse>) -> Result<bool, SkillError> {
         let now_ms = self.store.clock().now_ms();
-        let until_ms = now_ms + i64::try_from(LEASE.as_millis()).unwrap_or(i64::MAX);
+        let until_ms = now_ms + LEASE_MS;
         let mut rules = self.scanner.rules_version();
         if let Some(analysers) = analysers {
             rules = format!("{rules}+{}", analysers.version());
@@ -108,7 +105,25 @@ impl Skills {
         let report = if version.scan_attempts > ATTEMPTS_MAX {
             unreadable("scanning it ended the server several times", &rules)
         } else {
-            self.report(&version, analysers, &rules).await?
+            let renew = || {
+                let (id, number) = (version.skill_id.clone(), version.version.clone());
+                let until_ms = self.store.clock().now_ms() + LEASE_MS;
+                self.store
+                    .write(move |tx| Box::pin(async move { tx.renew_scan(&id, &number, until_ms).await }))
+            };
+            match kept(self.report(&version, analysers, &rules), renew).await {
+                Ok(report) => report,
+                Err(error) => {
+                    let until_ms = self.store.clock().now_ms() + AGAIN_MS;
+                    let (id, number) = (version.skill_id, version.version);
+                    self.store
+                        .write::<_, SkillError, _>(move |tx| {
+                            Box::pin(async move { Ok(tx.release_scan(&id, &number, until_ms).await?) })
+                        })
+                        .await?;
+                    return Err(error);
+                }
+            }
         };
         self.record(version, report, rules).await?;
         Ok(true)

@@ -22,5 +22,6 @@ mod object;
 mod plans;
 mod reconcile;
 mod runtime;
+mod skill;
 mod system_provider;
 mod transactions;

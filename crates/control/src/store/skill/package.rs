@@ -94,6 +94,23 @@ impl Tx {
     pub(crate) async fn set_package_progress(
         &mut self,
         task_key: &str,
+    /// Keeps a claim whose package takes long.
+    pub(crate) async fn renew_package(&mut self, task_key: &str, until_ms: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE skill_package SET parse_until_ms = $2 WHERE task_key = $1 AND status = 'PARSING_METADATA'";
+        self.execute(sql, params![task_key, until_ms]).await?;
+        Ok(())
+    }
+
+    /// Ends a claim of a package that could not be read by a fault of ours: it waits, and that does not count as an
+    /// attempt.
+    pub(crate) async fn release_package(&mut self, task_key: &str, until_ms: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE skill_package SET parse_until_ms = $2, attempts = attempts - 1
+                   WHERE task_key = $1 AND status = 'PARSING_METADATA'";
+        self.execute(sql, params![task_key, until_ms]).await?;
+        Ok(())
+    }
+
+    /// Ends a task. What a client may have seen already as its end stays.
         progress: &ParseProgress,
     ) -> Result<(), StoreError> {
         let manifest = progress.manifest.as_ref().map(|it| to_json(it, "a skill's manifest")).transpose()?;

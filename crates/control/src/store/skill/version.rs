@@ -237,6 +237,33 @@ impl Tx {
                  scan_until_ms = 0, scan_attempts = 0
              WHERE skill_id = $1 AND version = $2",
             params![
+    /// Keeps a claim whose scan takes long.
+    pub(crate) async fn renew_scan(
+        &mut self,
+        skill_id: &SkillId,
+        version: &str,
+        until_ms: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE skill_version SET scan_until_ms = $3
+                   WHERE skill_id = $1 AND version = $2 AND scan_until_ms > 0";
+        self.execute(sql, params![skill_id.as_str(), version, until_ms]).await?;
+        Ok(())
+    }
+
+    /// Ends a claim of a version that could not be scanned by a fault of ours: it waits, and that does not count as an
+    /// attempt.
+    pub(crate) async fn release_scan(
+        &mut self,
+        skill_id: &SkillId,
+        version: &str,
+        until_ms: i64,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE skill_version SET scan_until_ms = $3, scan_attempts = scan_attempts - 1
+                   WHERE skill_id = $1 AND version = $2 AND scan_until_ms > 0";
+        self.execute(sql, params![skill_id.as_str(), version, until_ms]).await?;
+        Ok(())
+    }
+
                 version.skill_id.as_str(),
                 &version.version,
                 version.scan_score,
