@@ -4,7 +4,7 @@ use bytes::Bytes;
 use object_store::path::Path;
 use sha2::{Digest, Sha256};
 
-use super::{FileKind, ObjectError, Objects};
+use super::{ByteStream, FileKind, ObjectError, Objects};
 
 /// For how many days the address of an icon is good at least; at most for twice as many.
 pub const ICON_URL_DAYS: i64 = 1;
@@ -64,6 +64,16 @@ impl Objects {
         let path = content_path("skills", content_hash)?;
         let stored = self.look(&path).await?;
         self.read(&path, &stored).await
+    }
+
+    /// A skill's content and its length, as it comes: not held in memory, and not checked.
+    ///
+    /// # Errors
+    /// [`ObjectError::NotFound`].
+    pub async fn stream_skill(&self, content_hash: &str) -> Result<(u64, ByteStream), ObjectError> {
+        let path = content_path("skills", content_hash)?;
+        let bytes = self.look(&path).await?.bytes;
+        Ok((bytes, self.content(&path, 0, bytes).await?))
     }
 
     /// Removes a skill's content; one that is gone is no error.

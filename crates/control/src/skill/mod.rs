@@ -25,7 +25,7 @@ use creel_wire::secret::Secret;
 
 use crate::access::AccessError;
 use crate::id_gen::IdGen;
-use crate::object::{ObjectError, Objects};
+use crate::object::{ByteStream, ObjectError, Objects};
 use crate::page::PageNumber;
 use crate::secrets::{Sealer, SecretsError};
 use crate::store::{Store, StoreError};
@@ -318,16 +318,17 @@ impl Skills {
         Ok((views, total))
     }
 
-    /// The content of a version as agents fetch it, where this runtime may have it. `None`: it may not, or there is none.
+    /// The content of a version as agents fetch it and its length, where this runtime may have it. `None`: it may not, or
+    /// there is none. Whoever fetches it checks it by its hash.
     pub async fn content_for(
         &self,
         runtime_id: &creel_wire::id::RuntimeId,
         content_hash: &str,
-    ) -> Result<Option<bytes::Bytes>, SkillError> {
+    ) -> Result<Option<(u64, ByteStream)>, SkillError> {
         if !self.store.runtime_has_skill(runtime_id, content_hash).await? {
             return Ok(None);
         }
-        Ok(Some(self.objects.get_skill(content_hash).await?))
+        Ok(Some(self.objects.stream_skill(content_hash).await?))
     }
 
     fn open_env(&self, skill: &Skill) -> Result<BTreeMap<String, Secret>, SkillError> {

@@ -234,6 +234,7 @@ impl Link<'_> {
 
     async fn send_desired(&mut self, generation: i64) -> Result<(), LinkEnd> {
         let id = &self.guest.runtime_id;
+        let turn = self.links.inner.wishes.acquire().await;
         let desired = self.links.inner.models.desired_models(id).await.map_err(|error| {
             tracing::warn!(runtime.id = %id, error = %error, "working out the models of {id} failed");
             LinkEnd::Store
@@ -244,6 +245,7 @@ impl Link<'_> {
             tracing::warn!(runtime.id = %id, error = %error, "working out the skills of {id} failed");
             LinkEnd::Store
         })?;
+        drop(turn);
         let state =
             DesiredState { generation, provider: self.guest.agent_provider, models, skills: Some(skills) };
         send(&mut self.socket, &ToGuest::Desired(Box::new(state))).await?;

@@ -4,6 +4,7 @@
 //! [`GuestLinks`] holds the links of this replica. One task of it, not one per link, looks at the database when
 //! something changed (or each second, for other replicas' changes) and nudges only the links that it concerns.
 
+mod fetches;
 mod link;
 mod skills;
 
@@ -24,13 +25,18 @@ use creel_control::store::{Store, Topic};
 use creel_control::tasks::Tasks;
 use creel_wire::guest::{EnrollRequest, EnrollResponse, FRAME_BYTES_MAX, PROTOCOL_VERSION};
 use creel_wire::id::RuntimeId;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
+
+use fetches::Fetches;
 
 /// Body of an enrolment at the most, in bytes.
 const ENROLL_BYTES_MAX: usize = 16 * 1024;
 /// How often other replicas' changes are looked for, and this replica's lease is extended.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Guests whose desired state is worked out at the same time: an account's change concerns all of its guests at once, and
+/// whoever asks for something meanwhile needs the database, too.
+const WISHES_MAX: usize = 16;
 /// Write buffer of a link, in bytes: small, for there are thousands.
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 
@@ -48,7 +54,10 @@ struct Inner {
     models: Models,
     skills: Skills,
     replica_id: String,
+    tasks: Tasks,
     cancel: CancellationToken,
+    wishes: Semaphore,
+    fetches: Fetches,
     nudges: Mutex<HashMap<RuntimeId, Nudge>>,
 }
 
@@ -71,8 +80,19 @@ impl GuestLinks {
         tasks: &Tasks,
     ) -> Self {
         let cancel = tasks.cancelled();
-        let nudges = Mutex::default();
-        let inner = Arc::new(Inner { store, guests, messages, models, skills, replica_id, cancel, nudges });
+        let inner = Arc::new(Inner {
+            store,
+            guests,
+            messages,
+            models,
+            skills,
+            replica_id,
+            tasks: tasks.clone(),
+            cancel,
+            wishes: Semaphore::new(WISHES_MAX),
+            fetches: Fetches::default(),
+            nudges: Mutex::default(),
+        });
         let this = Self { inner };
         let looker = this.clone();
         tasks.spawn("guest-links", async move {

@@ -1,7 +1,7 @@
 //! `GET /guest/v1/skills/<content hash>`: a skill's content, for guests of agents that are authorised for it.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -11,8 +11,8 @@ use creel_wire::guest::{SKILL_FETCH_HEADER, SKILL_FETCH_SKEW_S, skill_fetch_sign
 use creel_wire::id::RuntimeId;
 use ed25519_dalek::Signature;
 
-use super::GuestLinks;
 use super::link::verifying_key;
+use super::{GuestLinks, fetches};
 
 /// All refusals look alike: a guest that may not have a skill need not learn whether it exists.
 pub(super) async fn fetch(
@@ -21,12 +21,23 @@ pub(super) async fn fetch(
     headers: HeaderMap,
 ) -> Response {
     let content = match caller(&links, &headers, &content_hash).await {
-        Ok(Some(runtime_id)) => links.inner.skills.content_for(&runtime_id, &content_hash).await,
+        Ok(Some(runtime_id)) => {
+            let Some(running) = links.inner.fetches.admit(&runtime_id) else { return busy() };
+            let found = links.inner.skills.content_for(&runtime_id, &content_hash).await;
+            found.map(|found| found.map(|found| (running, found)))
+        }
         Ok(None) => return StatusCode::FORBIDDEN.into_response(),
         Err(error) => Err(error),
     };
     match content {
-        Ok(Some(content)) => ([(header::CONTENT_TYPE, "application/x-tar")], content).into_response(),
+        Ok(Some((running, (bytes, content)))) => {
+            let body = fetches::body(&links.inner.tasks, running, bytes, content);
+            let head = [
+                (header::CONTENT_TYPE, HeaderValue::from_static("application/x-tar")),
+                (header::CONTENT_LENGTH, HeaderValue::from(bytes)),
+            ];
+            (head, body).into_response()
+        }
         Ok(None) => StatusCode::FORBIDDEN.into_response(),
         Err(SkillError::Object(ObjectError::NotFound)) => {
             tracing::error!(content_hash, "the content of a published skill is not among the objects");
@@ -37,6 +48,12 @@ pub(super) async fn fetch(
             StatusCode::SERVICE_UNAVAILABLE.into_response()
         }
     }
+}
+
+/// Guests ask again by themselves.
+fn busy() -> Response {
+    let text = "other guests fetch skills: ask again in a second or more";
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], text).into_response()
 }
 
 /// Who asks, once it is proved.
