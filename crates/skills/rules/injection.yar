@@ -61,7 +61,7 @@ rule approvals_dangerous {
     message = "tells the agent to do something harmful without the user's consent"
   strings:
     $a = /\b(without|do not|don't|never)\s+(ask(ing)?|wait(ing)?|confirm(ing|ation)?|approval|consent|permission|prompt(ing)?)\b[^\n.]{0,40}\b(delete|transfer|send (funds|money|crypto|eth|btc|sol|the file|all)|buy|purchase|pay|spend|swap|wire|withdraw|upload|sudo)\b/i
-    $d = /\b(never|do not|don't|without)\s+(ask(ing)?|check(ing)? with|prompt(ing)?|consult(ing)?|wait(ing)? for)\s+(the )?(user|owner|human)[^\n.]{0,24}\b(before|when|to|prior to)\b[^\n.]{0,24}\b(delet|push|transfer|pay|purchas|buy|send|publish|deploy|overwrit|remov|execut|spend|upload)/i
+    $d = /\b(never|do not|don't|without)\s+(ask(ing)?|check(ing)? with|prompt(ing)?|consult(ing)?|wait(ing)? for)\s+(the )?(user|owner|human)[^\n.]{0,24}\b(before|when|prior to)\b[^\n.]{0,24}\b(delet|push|transfer|pay|purchas|buy|send|publish|deploy|overwrit|remov|execut|spend|upload)/i
     $b = /\b(delete|transfer|send|buy|purchase|pay|spend|trade|swap|wire|withdraw|upload|execute|run)\b[^\n.]{0,40}\b(any|all|every|funds|money|crypto|files?|commands?|scripts?|tokens?|payments?|trades?|purchases?)\b[^\n.]{0,30}\bwithout\b[^\n.]{0,12}\b(ask(ing)?|confirm(ing|ation)?|approval|consent|permission|limits?|review)\b/i
     $c = /\b(no|without( a| any)?|ignore( the| any)?|remove( the| any)?|unlimited|exceed)\s+(daily |hourly |monthly )?(spending|budget|trade|transaction|purchase)[ -]?(limit|cap|ceiling|budget)s?\b/i
   condition:
