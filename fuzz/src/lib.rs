@@ -12,6 +12,7 @@ use creel_llm::sse::Splitter;
 use creel_llm::tokens::Sample;
 use creel_llm::usage::{self, Usage};
 use creel_skills::analyse::{judge, sarif};
+use creel_skills::bundle;
 use creel_skills::package::{self, Limits, Package};
 use creel_wire::guest::{ToGuest, ToServer};
 use creel_wire::ops::{credit, message, model, model_group, runtime};
@@ -211,6 +212,19 @@ pub fn skill_package(data: &[u8]) {
     }
     if let Ok(package) = package::read(data) {
         check_package(&package);
+    }
+}
+
+/// Any bytes as what another Creel exported: what is read is signed as it stands, and written again is the same.
+pub fn skill_bundle(data: &[u8]) {
+    let bytes = [b"creel-skill-bundle-1\n".as_slice(), data].concat();
+    for bytes in [data, &bytes] {
+        let Ok(read) = bundle::read(bytes) else { continue };
+        assert!(bundle::is_bundle(bytes) && is_skill_name(&read.record.slug));
+        let again = bundle::write(read.key, &read.record, read.package, |_| read.signature.to_owned());
+        let again = again.expect("a record that was read is small enough");
+        let reread = bundle::read(&again).expect("what was written is read");
+        assert_eq!((reread.record, reread.package), (read.record, read.package));
     }
 }
 

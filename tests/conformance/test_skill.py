@@ -167,6 +167,11 @@ def good_withdrawal(t):
     return version_of(skill(t))
 
 
+@happy("ExportSkillVersion")
+def good_export(t):
+    return version_of(skill(t))
+
+
 @happy("SetSkillVersion")
 def good_pin(t):
     return {"SkillId": skill(t)}
@@ -395,6 +400,63 @@ def test_a_version_tells_what_is_known_about_it(tenant):
     assert "DefaultVersion" not in listed and listed["SkillVersions"][0]["SecurityScanFailReason"]
     # What was not read to its end is not approved either.
     tenant.refused("ReviewSkillVersion", "SkillVersion.IncorrectStatus", version_of(made) | {"Decision": "APPROVED"})
+
+
+def exported_file(t, exported: dict) -> bytes:
+    auth = oss2.StsAuth(exported["AccessKeyId"], exported["AccessKeySecret"], exported["SecurityToken"])
+    found = oss2.Bucket(auth, f"http://{t.server.endpoint}", exported["Bucket"]).get_object(exported["ObjectKey"])
+    assert found.etag == exported["ETag"]
+    return found.read()
+
+
+def test_a_version_goes_to_another_account_with_its_record(world, tenant, policy):
+    other, slug = world.other, tenant.name("given")
+    made = skill(tenant, package(slug, **EVIL))
+    tenant.call("ReviewSkillVersion", version_of(made), Decision="REJECTED", Reason="Not for us.")
+    with tenant.claim("ExportSkillVersion", "SkillId", "SkillVersion"):
+        exported = tenant.call("ExportSkillVersion", version_of(made))
+        bundle = exported_file(tenant, exported)
+        assert exported["ObjectKey"].endswith(f"/{slug}-1.0.0.creel-skill") and exported["OssRegion"] == "oss-cn-hangzhou"
+        tenant.refused("ExportSkillVersion", "SkillVersion.NotFound", version_of(made, "9.9.9"))
+        tenant.refused("ExportSkillVersion", "Skill.NotFound", version_of("no skill"))
+        other.refused("ExportSkillVersion", "SkillVersion.NotFound", version_of(made))
+    there = tenant.call("GetSkillVersion", version_of(made))
+    # Any change on the way, and what was cut off, is refused.
+    for wrong in (bundle[:-1], bundle.replace(b"Not for us.", b"It is good."), bundle[:-9] + b"x" + bundle[-8:]):
+        refused = parsed(other, wrong)
+        assert (refused["Status"], refused["ErrorCode"]) == ("FAILED", "Package.BadBundle"), refused
+    task = parsed(other, bundle)
+    assert (task["Status"], task["Slug"], task["Version"]) == ("COMPLETED", slug, "1.0.0"), task
+    create = BUSINESS | {"TaskKey": task["TaskKey"]}
+    try:
+        # Not without the key among the sources: neither by default nor beside others.
+        other.refused("CreateTenantSkill", "Skill.SourceNotAllowed", create)
+        other.call("SetSkillPolicy", Sources=["upload", "creel:" + "A" * 43 + "="])
+        other.refused("CreateTenantSkill", "Skill.SourceNotAllowed", create)
+        other.call("SetSkillPolicy", Sources=["upload", exported["Source"]])
+        imported = other.call("CreateTenantSkill", create)["SkillId"]
+        scanned(other, imported)
+        again = BUSINESS | {"TaskKey": parsed(other, bundle)["TaskKey"]}
+        assert other.call("CreateTenantSkill", again)["SkillId"] == imported
+        assert len(shown(other, imported)["SkillVersions"]) == 1
+        known = other.call("GetSkillVersion", version_of(imported))
+    finally:
+        other.call("SetSkillPolicy", Sources=["*"])
+    # The scan here decides; what was decided there is told.
+    assert (known["SecurityScanStatus"], known["PublishStatus"]) == ("REJECTED", "DRAFT") and "Decision" not in known
+    assert (known["Source"], known["ContentHash"]) == (exported["Source"], there["ContentHash"])
+    origin = known["Origin"]
+    same = (
+        "UploadedBy", "UploadedFrom", "PackageHash", "Source", "CreatedTime", "PublishStatus", "SecurityScanStatus",
+        "SecurityScanScore", "SecurityScanFailReason", "ScanRules", "ScanTime", "Decision", "DecidedBy", "DecisionReason",
+        "DecisionTime",
+    )  # fmt: skip
+    assert {name: origin[name] for name in same} == {name: there[name] for name in same}
+    assert origin["ExportedBy"] == there["UploadedBy"] and origin["ExportedTime"] >= there["ScanTime"]
+    assert [each["Rule"] for each in origin["Findings"]] == [each["Rule"] for each in there["Findings"]]
+    assert (origin["Findings"][0]["File"], origin["Findings"][0]["Line"]) == ("setup.sh", 1)
+    tenant.call("WithdrawSkillVersion", version_of(made))
+    tenant.refused("ExportSkillVersion", "SkillVersion.IncorrectStatus", version_of(made))
 
 
 def test_versions_are_reviewed_chosen_and_withdrawn(tenant, policy):

@@ -147,7 +147,14 @@ impl Server {
         let orders = Orders::new(store.clone(), ids.clone(), config.orders.currency.clone());
         let order_approval = OrderApproval::new(&config.orders, clock.clone())?;
         let scanner = Arc::new(LazyScanner::default());
-        let skills = Skills::new(store.clone(), ids.clone(), skill_sealer, objects.clone(), scanner);
+        let skills = Skills::new(
+            store.clone(),
+            ids.clone(),
+            skill_sealer,
+            objects.clone(),
+            scanner,
+            audit_key.clone(),
+        );
         let app = App::new(Services {
             admin_url: admin_url.clone(),
             config,

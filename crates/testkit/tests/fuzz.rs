@@ -194,6 +194,19 @@ fn skill_package() {
 }
 
 #[test]
+fn skill_bundle() {
+    let hash = "0123456789abcdef".repeat(4);
+    let record = format!(
+        r#"{{"Slug":"fish","Version":"1.0.0","ContentHash":"{hash}","ChangeLog":"","UploadedBy":"a","UploadedFrom":"",
+        "PackageHash":"{hash}","Source":"upload","CreatedAtMs":1,"ExportedBy":"a","ExportedAtMs":2,"PublishStatus":"DRAFT",
+        "ScanStatus":"REVIEW","ScanReason":"x","ScanRules":"1","ScannedAtMs":3,"Report":null,
+        "Decision":{{"By":"b","Decision":"APPROVED","Reason":"","AtMs":4}}}}"#
+    );
+    let sample = format!("KEY=\nSIGNATURE=\n{}\n{record}package", record.len());
+    run(targets::skill_bundle, &[sample.into_bytes(), b"KEY=\nSIGNATURE=\n2\n{}".to_vec()]);
+}
+
+#[test]
 fn skill_front_matter() {
     run(
         targets::skill_front_matter,

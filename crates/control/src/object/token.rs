@@ -46,6 +46,16 @@ impl Objects {
     /// # Errors
     /// If the audit row cannot be written.
     pub async fn grant(&self, actor: Actor, kind: FileKind) -> Result<UploadGrant, ObjectError> {
+        self.grant_about(actor, kind, None).await
+    }
+
+    /// As [`Objects::grant`]; the audit row also names what the credentials are about.
+    pub(crate) async fn grant_about(
+        &self,
+        actor: Actor,
+        kind: FileKind,
+        about: Option<String>,
+    ) -> Result<UploadGrant, ObjectError> {
         let now_ms = self.now_ms();
         let principal_id = match &actor.principal {
             Principal::Member(member) => member.principal_id.clone(),
@@ -69,7 +79,8 @@ impl Objects {
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    actor.audit(tx, &[&upload, &key_id], now_ms).await?;
+                    let ids = about.as_deref().into_iter().chain([upload.as_str(), &key_id]);
+                    actor.audit(tx, &ids.collect::<Vec<_>>(), now_ms).await?;
                     Ok::<_, ObjectError>(())
                 })
             })

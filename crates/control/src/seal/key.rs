@@ -61,7 +61,7 @@ impl SealKey {
         TagKey(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> String {
+    pub(crate) fn sign(&self, message: &[u8]) -> String {
         BASE64.encode(self.0.sign(message).to_bytes())
     }
 }
@@ -86,7 +86,7 @@ impl PublicKey {
         BASE64.encode(self.0.to_bytes())
     }
 
-    pub(super) fn verifies(&self, message: &[u8], signature: &str) -> bool {
+    pub(crate) fn verifies(&self, message: &[u8], signature: &str) -> bool {
         let bytes = BASE64.decode(signature).ok().and_then(|bytes| <[u8; 64]>::try_from(bytes).ok());
         bytes.is_some_and(|bytes| self.0.verify_strict(message, &Signature::from_bytes(&bytes)).is_ok())
     }

@@ -9,8 +9,7 @@ use creel_wire::secret::Secret;
 use super::package::{PackageTask, ParseStatus};
 use super::{
     API_KEY_BYTES_MAX, Channel, ENV_BYTES_MAX, ENV_VARS_MAX, Provenance, PublishStatus, SKILLS_MAX,
-    SOURCE_UPLOAD, ScanStatus, Skill, SkillError, SkillVersion, Skills, VERSIONS_MAX, api_key_context,
-    env_context,
+    ScanStatus, Skill, SkillError, SkillVersion, Skills, VERSIONS_MAX, api_key_context, env_context,
 };
 use crate::access::Actor;
 use crate::object::{FileKind, ObjectError};
@@ -60,9 +59,9 @@ impl Skills {
                         uploaded_by: task.uploaded_by.clone(),
                         uploaded_from: task.uploaded_from.clone(),
                         package_hash: task.progress.package_hash.clone(),
-                        source: SOURCE_UPLOAD.to_owned(),
+                        source: task.progress.source.clone(),
                     };
-                    if !policy.sources.is_empty() && !policy.sources.contains(&provenance.source) {
+                    if !policy.allows(&provenance.source) {
                         return Err(SkillError::SourceNotAllowed(provenance.source));
                     }
                     let known = tx.lock_skill_of_slug(&actor.account_id, &manifest.name).await?;
@@ -159,6 +158,7 @@ async fn insert_version(
         scan_attempts: 0,
         decision: None,
         provenance,
+        origin: task.progress.origin.clone(),
         created_at_ms: now_ms,
     };
     Ok(tx.insert_version(&row).await?)

@@ -7,6 +7,7 @@
 mod auth;
 mod create;
 mod desired;
+mod exchange;
 mod inventory;
 mod judge;
 mod package;
@@ -17,6 +18,7 @@ mod version;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use creel_skills::bundle::Record;
 use creel_skills::package::Manifest;
 use creel_skills::report::Report;
 use creel_skills::scan::{LazyScanner, ScannerError};
@@ -27,12 +29,14 @@ use crate::access::AccessError;
 use crate::id_gen::IdGen;
 use crate::object::{ByteStream, ObjectError, Objects};
 use crate::page::PageNumber;
+use crate::seal::SealKey;
 use crate::secrets::{Sealer, SecretsError};
 use crate::store::{Store, StoreError};
 
 pub(crate) use auth::Granted;
 pub use auth::{AuthedIdentity, Identity, IdentityKind, NamedIdentity};
 pub use create::NewSkill;
+pub use exchange::{Exported, SOURCE_CREEL};
 pub(crate) use inventory::state_from_word;
 pub use inventory::{AgentSkill, state_word};
 pub(crate) use package::{KEPT_MS, PackageTask};
@@ -164,6 +168,8 @@ pub struct SkillVersion {
     pub scan_attempts: i64,
     pub decision: Option<Decided>,
     pub provenance: Provenance,
+    /// What the Creel that exported it says of it; `None` for what was uploaded, and in lists.
+    pub origin: Option<Record>,
     pub created_at_ms: i64,
 }
 
@@ -188,7 +194,7 @@ pub struct Provenance {
     pub uploaded_from: String,
     /// SHA-256 of the package as it was uploaded.
     pub package_hash: String,
-    /// [`SOURCE_UPLOAD`], or what an import names.
+    /// [`SOURCE_UPLOAD`], or [`SOURCE_CREEL`] and a key.
     pub source: String,
 }
 
@@ -239,8 +245,10 @@ pub enum SkillError {
     NoVersion,
     #[error("version {0} of this skill exists with other content: versions never change, so use a new one")]
     VersionExists(String),
-    #[error("skills come from a source that is not allowed here: {0}")]
+    #[error("the policy does not allow skills from {0}: SetSkillPolicy's Sources names those that may be")]
     SourceNotAllowed(String),
+    #[error("it is too large for one file of another Creel's")]
+    ExportTooLarge,
     #[error("the account has {SKILLS_MAX} skills, the most that it may")]
     TooManySkills,
     #[error("the skill has {VERSIONS_MAX} versions, the most that it may")]
@@ -281,6 +289,8 @@ pub struct Skills {
     sealer: Arc<Sealer>,
     objects: Objects,
     scanner: Arc<LazyScanner>,
+    /// Signs what is exported.
+    key: SealKey,
 }
 
 impl Skills {
@@ -291,8 +301,9 @@ impl Skills {
         sealer: Arc<Sealer>,
         objects: Objects,
         scanner: Arc<LazyScanner>,
+        key: SealKey,
     ) -> Self {
-        Self { store, ids, sealer, objects, scanner }
+        Self { store, ids, sealer, objects, scanner, key }
     }
 
     /// One page of an account's skills, oldest first, and how many there are.

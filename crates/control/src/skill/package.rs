@@ -1,14 +1,15 @@
 //! Uploaded packages: read once, in the background, and kept by their content.
 
 use bytes::Bytes;
+use creel_skills::bundle::{self, Record};
 use creel_skills::package::{self, Manifest, PACKAGE_BYTES_MAX, Package, PackageError};
 use creel_wire::id::AccountId;
 use sha2::{Digest, Sha256};
 
-use super::{SkillError, Skills, words};
+use super::{SOURCE_UPLOAD, SkillError, Skills, words};
 use crate::access::Actor;
-use crate::object::ObjectError;
 use crate::lease::{LEASE_MS, kept};
+use crate::object::ObjectError;
 use crate::store::Topic;
 
 /// Packages of one account that may wait.
@@ -42,7 +43,7 @@ pub(crate) struct PackageTask {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseProgress {
     pub status: ParseStatus,
-    /// One of [`PackageError::CODES`]; empty unless it failed.
+    /// One of [`PackageError::CODES`], or `Package.BadBundle`; empty unless it failed.
     pub error_code: String,
     pub error_message: String,
     /// Once completed.
@@ -50,6 +51,8 @@ pub struct ParseProgress {
     pub(crate) content_hash: String,
     pub(crate) content_bytes: i64,
     pub(crate) package_hash: String,
+    pub(crate) source: String,
+    pub(crate) origin: Option<Record>,
 }
 
 /// A package that was read.
@@ -57,6 +60,8 @@ struct Parsed {
     package: Package,
     content: Vec<u8>,
     package_hash: String,
+    source: String,
+    origin: Option<Record>,
 }
 
 impl Skills {
@@ -80,15 +85,7 @@ impl Skills {
             object_key,
             object_etag,
             attempts: 0,
-            progress: ParseProgress {
-                status: ParseStatus::Parsing,
-                error_code: String::new(),
-                error_message: String::new(),
-                manifest: None,
-                content_hash: String::new(),
-                content_bytes: 0,
-                package_hash: String::new(),
-            },
+            progress: without_content(ParseStatus::Parsing, "", String::new()),
         };
         self.store
             .write(move |tx| {
@@ -121,10 +118,10 @@ impl Skills {
         let now_ms = self.store.clock().now_ms();
         let claimed: Result<Option<PackageTask>, SkillError> = self
             .store
-        let task_key = task.task_key.clone();
             .write(move |tx| Box::pin(async move { Ok(tx.claim_package(now_ms, now_ms + LEASE_MS).await?) }))
             .await;
         let Some(task) = claimed? else { return Ok(false) };
+        let task_key = task.task_key.clone();
         let progress = if task.attempts > ATTEMPTS_MAX {
             failed("Package.ReadFailed", "Reading the package ended the server several times.".to_owned())
         } else {
@@ -186,7 +183,7 @@ impl Skills {
             Ok(parsed) => parsed,
             Err(error) => return Ok(Err(error)),
         };
-        let Parsed { package, content, package_hash } = parsed;
+        let Parsed { package, content, package_hash, source, origin } = parsed;
         let content_bytes = i64::try_from(content.len()).unwrap_or(i64::MAX);
         self.objects.put_skill(&package.content_hash, Bytes::from(content)).await?;
         Ok(Ok(ParseProgress {
@@ -197,26 +194,39 @@ impl Skills {
             content_hash: package.content_hash,
             content_bytes,
             package_hash,
+            source,
+            origin,
         }))
     }
 }
 
 /// CPU only.
 fn read_package(bytes: &Bytes) -> Result<Parsed, PackageError> {
-    let package = package::read(bytes)?;
+    let (package, source, origin) = if bundle::is_bundle(bytes) {
+        let (package, source, record) = super::exchange::import(bytes)?;
+        (package, source, Some(record))
+    } else {
+        (package::read(bytes)?, SOURCE_UPLOAD.to_owned(), None)
+    };
     let content = package::pack(&package.files);
-    Ok(Parsed { package, content, package_hash: hex::encode(Sha256::digest(bytes)) })
+    Ok(Parsed { package, content, package_hash: hex::encode(Sha256::digest(bytes)), source, origin })
 }
 
 fn failed(code: &str, message: String) -> ParseProgress {
+    without_content(ParseStatus::Failed, code, message)
+}
+
+fn without_content(status: ParseStatus, code: &str, message: String) -> ParseProgress {
     ParseProgress {
-        status: ParseStatus::Failed,
+        status,
         error_code: code.to_owned(),
         error_message: message,
         manifest: None,
         content_hash: String::new(),
         content_bytes: 0,
         package_hash: String::new(),
+        source: SOURCE_UPLOAD.to_owned(),
+        origin: None,
     }
 }
 

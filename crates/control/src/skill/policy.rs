@@ -5,7 +5,7 @@ use creel_skills::verdict::Policy;
 use creel_wire::guest::DriftPolicy;
 use creel_wire::id::AccountId;
 
-use super::{SkillError, Skills, words};
+use super::{SOURCE_UPLOAD, SkillError, Skills, words};
 use crate::access::Actor;
 use crate::store::Topic;
 
@@ -31,8 +31,8 @@ impl From<Drift> for DriftPolicy {
     }
 }
 
-/// Lifts the limit of sources.
-const ANYWHERE: &str = "*";
+/// Alone: what an account allows that never set its sources.
+const BY_DEFAULT: &str = "*";
 
 /// An account's policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct SkillPolicy {
     pub drift: Drift,
     /// Whoever uploaded a version may not approve it.
     pub four_eyes: bool,
-    /// From where versions may come; empty: from anywhere.
+    /// From where versions may come; empty: uploads alone. What another Creel signed is taken where its key is named.
     pub sources: Vec<String>,
 }
 
@@ -64,6 +64,15 @@ impl SkillPolicy {
     pub(crate) fn verdict(&self) -> Policy {
         Policy { block: self.block, review: self.review }
     }
+
+    /// Whether versions may come from there.
+    pub(crate) fn allows(&self, source: &str) -> bool {
+        if self.sources.is_empty() {
+            source == SOURCE_UPLOAD
+        } else {
+            self.sources.iter().any(|allowed| allowed == source)
+        }
+    }
 }
 
 /// What of a policy is set; the rest stays.
@@ -73,14 +82,14 @@ pub struct PolicyChange {
     pub review: Option<Severity>,
     pub drift: Option<Drift>,
     pub four_eyes: Option<bool>,
-    /// [`ANYWHERE`] alone lifts the limit.
+    /// [`BY_DEFAULT`] alone: uploads.
     pub sources: Option<Vec<String>>,
 }
 
 impl PolicyChange {
     fn of(self, before: SkillPolicy) -> SkillPolicy {
         let mut sources = self.sources.unwrap_or(before.sources);
-        if sources.iter().any(|source| source == ANYWHERE) {
+        if sources.iter().any(|source| source == BY_DEFAULT) {
             sources.clear();
         }
         SkillPolicy {

@@ -31,6 +31,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (27, "skills", include_str!("../../../../migrations/0027_skills.sql")),
     (28, "content capture", include_str!("../../../../migrations/0028_content_capture.sql")),
     (29, "operators prices", include_str!("../../../../migrations/0029_operators_prices.sql")),
+    (30, "skill sources", include_str!("../../../../migrations/0030_skill_sources.sql")),
 ];
 
 pub(super) async fn run(db: &Db) -> Result<(), StoreError> {

@@ -13,10 +13,11 @@ use creel_control::account::Accounts;
 use creel_control::object::{FileKind, Objects};
 use creel_control::page::PageNumber;
 use creel_control::retention::Retention;
+use creel_control::seal::SealKey;
 use creel_control::skill::{
     Channel, NewSkill, ParseStatus, PublishStatus, ScanStatus, SkillFilter, SkillView, Skills,
 };
-use creel_skills::scan::Scanner;
+use creel_skills::scan::LazyScanner;
 use creel_testkit::{TestStore, both_databases};
 use creel_wire::id::{AccountId, SkillId};
 use jiff::SignedDuration;
@@ -34,7 +35,7 @@ struct Place {
     t: TestStore,
     directory: tempfile::TempDir,
     files: Arc<dyn ObjectStore>,
-    scanner: Arc<Scanner>,
+    scanner: Arc<LazyScanner>,
     account: AccountId,
 }
 
@@ -55,7 +56,7 @@ impl Place {
         let account = accounts.create("acme").await.unwrap().id;
         let directory = tempfile::tempdir().unwrap();
         let files = LocalFileSystem::new_with_prefix(directory.path()).unwrap().with_automatic_cleanup(true);
-        Self { t, directory, files: Arc::new(files), scanner: Arc::new(Scanner::new().unwrap()), account }
+        Self { t, directory, files: Arc::new(files), scanner: Arc::new(LazyScanner::default()), account }
     }
 
     fn actor(&self, action: &'static str) -> Actor {
@@ -70,7 +71,8 @@ impl Place {
     /// A process: those before it are gone.
     fn skills_over(&self, files: Arc<dyn ObjectStore>) -> Skills {
         let (t, objects) = (&self.t, self.objects(files));
-        Skills::new(t.store.clone(), t.ids.clone(), t.sealer.clone(), objects, self.scanner.clone())
+        let key = SealKey::from_base64(&SealKey::generate_base64()).unwrap();
+        Skills::new(t.store.clone(), t.ids.clone(), t.sealer.clone(), objects, self.scanner.clone(), key)
     }
 
     fn skills(&self) -> Skills {

@@ -184,6 +184,7 @@ operations! {
     runtime::wakeup_desktops,
     skill::create_tenant_skill,
     skill::delete_tenant_skills,
+    skill::export_skill_version,
     skill::get_parse_progress,
     skill::get_skill_policy,
     skill::get_skill_version,

@@ -123,6 +123,7 @@ pub const ALL: &[&OpSpec] = &[
     &runtime::start_desktops::SPEC,
     &runtime::stop_desktops::SPEC,
     &runtime::wakeup_desktops::SPEC,
+    &skill::export_skill_version::SPEC,
     &skill::get_skill_policy::SPEC,
     &skill::get_skill_version::SPEC,
     &skill::list_agent_skills::SPEC,

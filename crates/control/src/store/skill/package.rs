@@ -7,9 +7,10 @@ use crate::skill::{PackageTask, ParseProgress};
 use crate::store::{Row, Store, StoreError, Tx, params};
 
 const COLUMNS: &str = "task_key, account_id, object_key, object_etag, status, error_code, error_message,
-    manifest_json, content_hash, content_bytes, package_hash, uploaded_by, uploaded_from, attempts";
+    manifest_json, content_hash, content_bytes, package_hash, uploaded_by, uploaded_from, attempts, source, origin_json";
 
 fn package(row: &Row) -> Result<PackageTask, StoreError> {
+    let origin = if row.opt_text("origin_json")?.is_some() { Some(row.json("origin_json")?) } else { None };
     let manifest =
         if row.opt_text("manifest_json")?.is_some() { Some(row.json("manifest_json")?) } else { None };
     Ok(PackageTask {
@@ -28,6 +29,8 @@ fn package(row: &Row) -> Result<PackageTask, StoreError> {
             content_hash: row.opt_text("content_hash")?.unwrap_or_default(),
             content_bytes: row.int("content_bytes")?,
             package_hash: row.text("package_hash")?,
+            source: row.text("source")?,
+            origin,
         },
     })
 }
@@ -91,9 +94,6 @@ impl Tx {
         self.fetch_optional(sql, params![now_ms, until_ms]).await?.as_ref().map(package).transpose()
     }
 
-    pub(crate) async fn set_package_progress(
-        &mut self,
-        task_key: &str,
     /// Keeps a claim whose package takes long.
     pub(crate) async fn renew_package(&mut self, task_key: &str, until_ms: i64) -> Result<(), StoreError> {
         let sql = "UPDATE skill_package SET parse_until_ms = $2 WHERE task_key = $1 AND status = 'PARSING_METADATA'";
@@ -111,14 +111,18 @@ impl Tx {
     }
 
     /// Ends a task. What a client may have seen already as its end stays.
+    pub(crate) async fn set_package_progress(
+        &mut self,
+        task_key: &str,
         progress: &ParseProgress,
     ) -> Result<(), StoreError> {
         let manifest = progress.manifest.as_ref().map(|it| to_json(it, "a skill's manifest")).transpose()?;
+        let origin = progress.origin.as_ref().map(|it| to_json(it, "a skill's origin")).transpose()?;
         let hash = Some(progress.content_hash.clone()).filter(|hash| !hash.is_empty());
         self.execute(
             "UPDATE skill_package SET status = $2, error_code = $3, error_message = $4, manifest_json = $5,
-                 content_hash = $6, content_bytes = $7, package_hash = $8
-             WHERE task_key = $1",
+                 content_hash = $6, content_bytes = $7, package_hash = $8, source = $9, origin_json = $10
+             WHERE task_key = $1 AND status = 'PARSING_METADATA'",
             params![
                 task_key,
                 progress.status.as_str(),
@@ -127,7 +131,9 @@ impl Tx {
                 manifest,
                 hash,
                 progress.content_bytes,
-                &progress.package_hash
+                &progress.package_hash,
+                &progress.source,
+                origin
             ],
         )
         .await?;

@@ -53,6 +53,11 @@ fn version(row: &Row, with_report: bool) -> Result<SkillVersion, StoreError> {
     } else {
         None
     };
+    let origin = if with_report && row.opt_text("origin_json")?.is_some() {
+        Some(row.json("origin_json")?)
+    } else {
+        None
+    };
     Ok(SkillVersion {
         skill_id: row.parse("skill_id")?,
         account_id: row.parse("account_id")?,
@@ -76,6 +81,7 @@ fn version(row: &Row, with_report: bool) -> Result<SkillVersion, StoreError> {
             package_hash: row.text("package_hash")?,
             source: row.text("source")?,
         },
+        origin,
         created_at_ms: row.int("created_at_ms")?,
     })
 }
@@ -85,6 +91,7 @@ fn one(skill_id: &SkillId, version: &str) -> sea_query::SelectStatement {
     select
         .columns(COLUMNS)
         .column("report_json")
+        .column("origin_json")
         .from("skill_version")
         .and_where(Expr::col("skill_id").eq(skill_id.as_str()))
         .and_where(Expr::col("version").eq(version));
@@ -180,8 +187,8 @@ impl Tx {
         self.execute(
             "INSERT INTO skill_version (skill_id, account_id, version, content_hash, content_bytes, manifest_json,
                  change_log, publish_status, scan_status, scan_reason, scan_rules, scan_until_ms, scan_attempts,
-                 uploaded_by, uploaded_from, package_hash, source, created_at_ms)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, $12, $13, $14, $15, $16)",
+                 uploaded_by, uploaded_from, package_hash, source, created_at_ms, origin_json)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 0, 0, $12, $13, $14, $15, $16, $17)",
             params![
                 version.skill_id.as_str(),
                 version.account_id.as_str(),
@@ -198,7 +205,8 @@ impl Tx {
                 &version.provenance.uploaded_from,
                 &version.provenance.package_hash,
                 &version.provenance.source,
-                version.created_at_ms
+                version.created_at_ms,
+                version.origin.as_ref().map(|it| to_json(it, "a skill's origin")).transpose()?
             ],
         )
         .await?;
@@ -229,14 +237,6 @@ impl Tx {
         self.find_version(&skill_id, &version).await
     }
 
-    /// Writes a new report and ends the claim.
-    pub(crate) async fn set_version_report(&mut self, version: &SkillVersion) -> Result<(), StoreError> {
-        let report = version.report.as_ref().map(|report| to_json(report, "a report")).transpose()?;
-        self.execute(
-            "UPDATE skill_version SET scan_score = $3, report_json = $4, scan_rules = $5, scanned_at_ms = $6,
-                 scan_until_ms = 0, scan_attempts = 0
-             WHERE skill_id = $1 AND version = $2",
-            params![
     /// Keeps a claim whose scan takes long.
     pub(crate) async fn renew_scan(
         &mut self,
@@ -264,6 +264,14 @@ impl Tx {
         Ok(())
     }
 
+    /// Writes a new report and ends the claim.
+    pub(crate) async fn set_version_report(&mut self, version: &SkillVersion) -> Result<(), StoreError> {
+        let report = version.report.as_ref().map(|report| to_json(report, "a report")).transpose()?;
+        self.execute(
+            "UPDATE skill_version SET scan_score = $3, report_json = $4, scan_rules = $5, scanned_at_ms = $6,
+                 scan_until_ms = 0, scan_attempts = 0
+             WHERE skill_id = $1 AND version = $2",
+            params![
                 version.skill_id.as_str(),
                 &version.version,
                 version.scan_score,

@@ -2,9 +2,10 @@
 
 use creel_control::access::Actor;
 use creel_control::skill::SkillVersion;
+use creel_skills::bundle::Record;
 use creel_skills::report::{Finding, Unread as NotRead};
 use creel_wire::error::ApiError;
-use creel_wire::ops::skill::get_skill_version::{Findings, Input, Output, Unread};
+use creel_wire::ops::skill::get_skill_version::{Findings, Input, Origin, OriginFindings, Output, Unread};
 use creel_wire::time::TimeFormat;
 
 use super::{api_error, skill_id};
@@ -43,6 +44,7 @@ fn shown(version: SkillVersion) -> Output {
         package_hash: Some(from.package_hash),
         source: Some(from.source),
         created_time: Some(time(version.created_at_ms)),
+        origin: version.origin.map(origin),
         ..Output::default()
     };
     if let Some(report) = version.report {
@@ -58,6 +60,46 @@ fn shown(version: SkillVersion) -> Output {
         output.decision_time = Some(time(decided.at_ms));
     }
     output
+}
+
+fn origin(record: Record) -> Origin {
+    let time = |at_ms| shown_time(at_ms, TimeFormat::Seconds);
+    let given = |text: String| Some(text).filter(|text| !text.is_empty());
+    let (score, findings) = record.report.map(|it| (i64::from(it.score), it.findings)).unzip();
+    let mut origin = Origin {
+        uploaded_by: Some(record.uploaded_by),
+        uploaded_from: given(record.uploaded_from),
+        package_hash: Some(record.package_hash),
+        source: Some(record.source),
+        created_time: Some(time(record.created_at_ms)),
+        exported_by: Some(record.exported_by),
+        exported_time: Some(time(record.exported_at_ms)),
+        publish_status: Some(record.publish_status),
+        security_scan_status: Some(record.scan_status),
+        security_scan_score: score,
+        security_scan_fail_reason: given(record.scan_reason),
+        scan_rules: given(record.scan_rules),
+        scan_time: record.scanned_at_ms.map(time),
+        findings: findings.map(|found| found.into_iter().map(origin_finding).collect()),
+        ..Origin::default()
+    };
+    if let Some(decided) = record.decision {
+        origin.decision = Some(decided.decision);
+        origin.decided_by = Some(decided.by);
+        origin.decision_reason = given(decided.reason);
+        origin.decision_time = Some(time(decided.at_ms));
+    }
+    origin
+}
+
+fn origin_finding(found: Finding) -> OriginFindings {
+    OriginFindings {
+        rule: Some(found.rule),
+        severity: Some(found.severity.as_str().to_owned()),
+        file: Some(found.file),
+        line: found.line.map(i64::from),
+        message: Some(found.message),
+    }
 }
 
 fn finding(found: Finding) -> Findings {

@@ -2,6 +2,7 @@
 
 pub(crate) mod create_tenant_skill;
 pub(crate) mod delete_tenant_skills;
+pub(crate) mod export_skill_version;
 pub(crate) mod get_oss_sts_token;
 pub(crate) mod get_parse_progress;
 pub(crate) mod get_skill_policy;
@@ -58,6 +59,7 @@ pub(crate) fn api_error(error: SkillError) -> ApiError {
         SkillError::TooManyPackages(_)
         | SkillError::TooManySkills
         | SkillError::TooManyVersions
+        | SkillError::ExportTooLarge
         | SkillError::TooManyOfIdentity { .. } => ApiError::new(ErrorCode::QUOTA_EXCEEDED, text),
         SkillError::SlugMismatch(_) => ApiError::invalid("Slug", text),
         SkillError::BadVersion(_) | SkillError::NoVersion => ApiError::invalid("SkillVersion", text),
@@ -83,6 +85,13 @@ pub(crate) fn api_error(error: SkillError) -> ApiError {
 fn object_error(error: ObjectError) -> ApiError {
     match error {
         ObjectError::Access(error) => super::access_error(&error),
+        ObjectError::Quota => ApiError::new(
+            ErrorCode::QUOTA_EXCEEDED,
+            "The account has as many uploads waiting as it may have.",
+        ),
+        ObjectError::Busy => {
+            ApiError::new(ErrorCode::SERVICE_UNAVAILABLE, "Too many uploads are under way: try again.")
+        }
         other => super::internal(&other),
     }
 }

@@ -115,10 +115,15 @@ pub struct Output {
     /// From which address. Example: `192.0.2.1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uploaded_from: Option<String>,
+    /// What the Creel that exported it said of it; absent for what was uploaded. It decides nothing
+    /// here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// SHA-256 of the package as it was uploaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub package_hash: Option<String>,
-    /// `upload`, or the Creel that it was imported from. Example: `upload`.
+    /// `upload`, or `creel:` and the public key of the Creel that it was imported from. Example:
+    /// `upload`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// `APPROVED` or `REJECTED`; absent where nobody decided. Example: `APPROVED`.
@@ -175,4 +180,85 @@ pub struct Unread {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// Fields of `Origin`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Origin {
+    /// Who uploaded it there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uploaded_by: Option<String>,
+    /// From which address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uploaded_from: Option<String>,
+    /// SHA-256 of the package as it was uploaded there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package_hash: Option<String>,
+    /// Where it came from there: `upload`, or a third Creel. Example: `upload`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// When it was made there. Example: `2026-01-02T03:04:05Z`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_time: Option<String>,
+    /// Who exported it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exported_by: Option<String>,
+    /// When. Example: `2026-01-02T03:04:05Z`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exported_time: Option<String>,
+    /// What it was there. Example: `PUBLISHED`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub publish_status: Option<String>,
+    /// What its scan came to there. Example: `PASSED`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_scan_status: Option<String>,
+    /// 0 to 100, 100 being clean. Example: `100`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_scan_score: Option<i64>,
+    /// Why it was held there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_scan_fail_reason: Option<String>,
+    /// The rules it was scanned by there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan_rules: Option<String>,
+    /// When it was scanned there. Example: `2026-01-02T03:04:05Z`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan_time: Option<String>,
+    /// What the scan found there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings: Option<Vec<OriginFindings>>,
+    /// What somebody decided about it there. Example: `APPROVED`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// Who.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<String>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision_reason: Option<String>,
+    /// When. Example: `2026-01-02T03:04:05Z`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision_time: Option<String>,
+}
+
+/// One item of `Findings`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct OriginFindings {
+    /// A family and a name. Example: `shell.download-and-run`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// `INFO`, `LOW`, `MEDIUM`, `HIGH` or `CRITICAL`. Example: `HIGH`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<String>,
+    /// Where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// From 1; absent where lines mean nothing. Example: `3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<i64>,
+    /// What it means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }

@@ -40,8 +40,8 @@ pub struct Input {
     /// Findings of this severity and above need an approval. One of `LOW`, `MEDIUM`, `HIGH`,
     /// `CRITICAL`.
     pub review_severity: Option<String>,
-    /// From where versions may come: `upload`, or what an import names; `*` alone: from anywhere. At
-    /// most 50 items.
+    /// From where versions may come: `upload`, or `creel:` and the key of a Creel whose exports are
+    /// taken; `*` alone: uploads, as at first. At most 50 items.
     pub sources: Vec<String>,
 }
 
