@@ -7,7 +7,7 @@ import oss2
 import pytest
 from alibabacloud_ecd20210602 import models as skill
 from alibabacloud_ecd20210602.client import Client
-from Tea.exceptions import TeaException
+from alibabacloud_tea_openapi.exceptions import ClientException
 
 from harness import Server, until
 
@@ -82,7 +82,7 @@ def test_it_comes_with_its_record_and_is_judged_anew(creels, exported):
     task = parsed(away, file)
     assert (task.status, task.slug, task.version) == ("COMPLETED", "fish-prices", "2.1.0"), task
     away.own("SetSkillPolicy", Sources=["upload", f"creel:{away.admin('audit', 'key').stdout.strip()}"])
-    with pytest.raises(TeaException) as refused:
+    with pytest.raises(ClientException) as refused:
         made(away, task.task_key)
     assert refused.value.code == "Skill.SourceNotAllowed" and answer["Source"] in str(refused.value)
     away.own("SetSkillPolicy", Sources=[answer["Source"]])
@@ -95,7 +95,7 @@ def test_it_comes_with_its_record_and_is_judged_anew(creels, exported):
     onward = away.own("ExportSkillVersion", SkillId=imported["SkillId"], SkillVersion="2.1.0")
     assert onward["Source"] not in (answer["Source"], "upload")
     # Only what the policy names: uploads are not among it now.
-    with pytest.raises(TeaException) as refused:
+    with pytest.raises(ClientException) as refused:
         made(away, parsed(away, SKILL.replace("fish-prices", "fish-names").encode()).task_key)
     assert refused.value.code == "Skill.SourceNotAllowed"
 

@@ -26,7 +26,7 @@ def slow(failures):
     """A server with an analyser that takes three seconds, and says when it begins."""
     server = Server("none", 1, "sk-none")
     began = server.data / "began"
-    command = ["sh", "-c", f"touch {began}; sleep 3; echo '{json.dumps(SARIF)}'"]
+    command = ["sh", "-c", f"touch {began}; sleep 3; echo '{json.dumps(SARIF)}'", "sh", "{skill}"]
     with server.config.open("a") as config:
         config.write(f'\n[[skills.analyser]]\nname = "slow"\ncommand = {json.dumps(command)}\ntimeout_s = 30\n')
     server.start()

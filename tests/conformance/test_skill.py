@@ -422,7 +422,7 @@ def test_a_version_goes_to_another_account_with_its_record(world, tenant, policy
         other.refused("ExportSkillVersion", "SkillVersion.NotFound", version_of(made))
     there = tenant.call("GetSkillVersion", version_of(made))
     # Any change on the way, and what was cut off, is refused.
-    for wrong in (bundle[:-1], bundle.replace(b"Not for us.", b"It is good."), bundle[:-9] + b"x" + bundle[-8:]):
+    for wrong in (bundle[:-1], bundle.replace(b"Not for us.", b"It is good."), bundle[:-9] + bytes([bundle[-9] ^ 1]) + bundle[-8:]):
         refused = parsed(other, wrong)
         assert (refused["Status"], refused["ErrorCode"]) == ("FAILED", "Package.BadBundle"), refused
     task = parsed(other, bundle)
