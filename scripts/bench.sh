@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
 # The figures of bench/: scripts/bench.sh [management|lists|agents|gateway|streams|growth|ledger|cluster|skills]…; without a
 # name all of them.
-# Each prints a JSON line per figure. Everything stays on this machine and ends by itself.
+# Each prints a JSON line per figure. Everything stays on this machine and ends by itself. CREEL_BENCH_PROFILE=release builds
+# as released, with link-time optimisation, which takes half an hour on two cores; default is `demo`.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$REPO_DIR"
 
 scripts/setup.sh rust python postgres openclaw
-cargo build --locked --quiet --profile demo -p creel --bin creel --example api_load --example ledger_load
-export CREEL_BIN="$REPO_DIR/target/demo/creel" CREEL_API_LOAD="$REPO_DIR/target/demo/examples/api_load"
-export CREEL_LEDGER_LOAD="$REPO_DIR/target/demo/examples/ledger_load"
-export CREEL_LEDGER_BENCH="$REPO_DIR/target/demo/examples/ledger_bench"
+profile="${CREEL_BENCH_PROFILE:-demo}"
+cargo build --locked --quiet --profile "$profile" -p creel --bin creel --example api_load --example ledger_load
+export CREEL_BIN="$REPO_DIR/target/$profile/creel" CREEL_API_LOAD="$REPO_DIR/target/$profile/examples/api_load"
+export CREEL_LEDGER_LOAD="$REPO_DIR/target/$profile/examples/ledger_load"
+export CREEL_LEDGER_BENCH="$REPO_DIR/target/$profile/examples/ledger_bench"
 
 [ $# -gt 0 ] || set -- management lists agents gateway streams growth ledger cluster skills
 for name in "$@"; do
@@ -18,7 +20,7 @@ for name in "$@"; do
   case "$name" in
     gateway | streams | growth) bench/gateway.sh "$name" ;;
     ledger)
-      cargo build --locked --quiet --profile demo -p creel-control --example ledger_bench
+      cargo build --locked --quiet --profile "$profile" -p creel-control --example ledger_bench
       CREEL_TEST_POSTGRES_DURABLE=1 scripts/with-postgres.sh "$VENV_DIR/bin/python" "bench/$name.py"
       ;;
     lists | cluster) scripts/with-postgres.sh "$VENV_DIR/bin/python" "bench/$name.py" ;;
