@@ -262,7 +262,8 @@ both_databases! {
             let client = place.client(&format!("moment-{clients}")).await;
             clients += 1;
             if !place.dies(&place.skills(), &client, AfterPolls(polls)).await {
-                assert!(polls > 20, "only {polls} moments");
+                // Wake-ups that come together are one: some twenty, and more than the storage alone has steps.
+                assert!(polls > 8, "only {polls} moments");
                 break;
             }
         }
