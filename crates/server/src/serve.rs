@@ -146,7 +146,7 @@ impl Server {
         let limits = Limits::new(&config.limits);
         let orders = Orders::new(store.clone(), ids.clone(), config.orders.currency.clone());
         let order_approval = OrderApproval::new(&config.orders, clock.clone())?;
-        let scanner = Arc::new(LazyScanner::default());
+        let scanner = Arc::new(LazyScanner::new(config.skills.known_bad.iter().cloned()));
         let skills = Skills::new(
             store.clone(),
             ids.clone(),

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use creel_skills::package::{Package, from_files};
 use creel_skills::report::{Report, Severity};
-use creel_skills::scan::Scanner;
+use creel_skills::scan::{LazyScanner, Scanner};
 use creel_wire::skill_content::{Files, content_hash};
 
 static SCANNER: LazyLock<Scanner> = LazyLock::new(|| Scanner::new().expect("the rules compile"));
@@ -239,6 +239,13 @@ fn known_hashes_are_bad_whatever_they_hold() {
     let file = content_of("harmless");
     let by_file = Scanner::new().expect("the rules compile").with_known_bad([file]);
     assert_eq!(bad(&by_file.scan(&package)), ["known-bad.file"]);
+    // One that is made later says the same of itself before and after.
+    for hashes in [vec![], vec![package.content_hash.clone()]] {
+        let lazy = LazyScanner::new(hashes);
+        let made = lazy.get().expect("the rules compile");
+        assert_eq!(lazy.rules_version(), made.rules_version());
+        assert_eq!(lazy.rules_version() == SCANNER.rules_version(), made.scan(&package).score == 100);
+    }
 }
 
 fn content_of(text: &str) -> String {

@@ -10,6 +10,8 @@ use super::ConfigError;
 
 /// Longest time for one analyser: all of them together have to be done within the scan of a version.
 const TIMEOUT_S_MAX: u32 = 300;
+/// Hashes of what is known to be malicious.
+const KNOWN_BAD_MAX: usize = 100_000;
 /// Names that findings of this program have.
 const OWN_NAMES: [&str; 2] = ["rules", "judge"];
 /// In an argument of a command: the folder with the skill.
@@ -24,6 +26,8 @@ pub struct SkillsConfig {
     #[serde(rename = "analyser")]
     pub analysers: Vec<AnalyserConfig>,
     pub judge: Option<JudgeConfig>,
+    /// SHA-256 (64 hex digits) of files, or of whole contents, that are known to be malicious; at most 100,000.
+    pub known_bad: Vec<String>,
 }
 
 /// A command that analyses a skill and writes SARIF 2.1.0.
@@ -94,6 +98,11 @@ fn judge_max_bytes() -> u32 {
 impl SkillsConfig {
     /// Reads the judge's key, and checks what serde cannot.
     pub(super) fn resolve(&mut self) -> Result<(), ConfigError> {
+        let is_hash = |hash: &String| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if self.known_bad.len() > KNOWN_BAD_MAX || !self.known_bad.iter().all(is_hash) {
+            let message = "must be at most 100,000 SHA-256 hashes, each 64 hexadecimal digits";
+            return Err(ConfigError::value("skills.known_bad", message));
+        }
         let mut names = BTreeSet::new();
         for analyser in &self.analysers {
             let key = || format!("skills.analyser {}", analyser.name);

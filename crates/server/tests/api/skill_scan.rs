@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::command_line::{creel_async, stderr, stdout};
 
@@ -157,6 +158,12 @@ async fn configured_analysers_add_findings_and_hold_what_they_fail_on() {
     drop(model);
     let (_, verdict, ..) = with(&judge).await;
     assert_eq!(verdict.as_deref(), Some("INCOMPLETE"));
+    let bad = hex::encode(Sha256::digest(std::fs::read(root.join("good/SKILL.md")).unwrap()));
+    let (code, verdict, rules, error) = with(&format!("[skills]\nknown_bad = ['{bad}']\n")).await;
+    assert_eq!((code, verdict.as_deref()), (Some(1), Some("REJECTED")), "{error}");
+    assert!(rules.contains(&"known-bad.file".to_owned()), "{rules:?}");
+    let (code, _, _, error) = with("[skills]\nknown_bad = ['abc']\n").await;
+    assert!(code == Some(2) && error.contains("skills.known_bad"), "{error}");
     let (code, _, _, error) = with("[[skills.analyser]]\nname = 'x'\ncommand = []\n").await;
     assert!(code == Some(2) && error.contains("skills.analyser x"), "{error}");
 }

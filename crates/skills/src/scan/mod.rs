@@ -88,12 +88,7 @@ impl Scanner {
     #[must_use]
     pub fn with_known_bad(mut self, hashes: impl IntoIterator<Item = String>) -> Self {
         self.known_bad = hashes.into_iter().map(|hash| hash.trim().to_lowercase()).collect();
-        let mut version = Sha256::new();
-        version.update(engine::version());
-        for hash in &self.known_bad {
-            version.update(hash);
-        }
-        self.version = hex(&version.finalize()).chars().take(16).collect();
+        self.version = version(&self.known_bad);
         self
     }
 
@@ -113,13 +108,22 @@ impl Scanner {
 /// A scanner that is made when the first package comes: its rules take 25 MB and a quarter of a second, and a server
 /// whose skills are all scanned needs none.
 #[derive(Debug, Default)]
-pub struct LazyScanner(Mutex<Option<Arc<Scanner>>>);
+pub struct LazyScanner {
+    known_bad: BTreeSet<String>,
+    made: Mutex<Option<Arc<Scanner>>>,
+}
 
 impl LazyScanner {
+    /// With hashes as [`Scanner::with_known_bad`] takes them.
+    pub fn new(known_bad: impl IntoIterator<Item = String>) -> Self {
+        let known_bad = known_bad.into_iter().map(|hash| hash.trim().to_lowercase()).collect();
+        Self { known_bad, made: Mutex::default() }
+    }
+
     /// As [`Scanner::rules_version`] will be.
     #[must_use]
     pub fn rules_version(&self) -> String {
-        engine::version()
+        version(&self.known_bad)
     }
 
     /// The scanner; the first caller compiles it, and others wait meanwhile.
@@ -127,14 +131,28 @@ impl LazyScanner {
     /// # Errors
     /// As [`Scanner::new`]; the next caller tries again.
     pub fn get(&self) -> Result<Arc<Scanner>, ScannerError> {
-        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(scanner) = &*made {
             return Ok(scanner.clone());
         }
-        let scanner = Arc::new(Scanner::new()?);
+        let scanner = Arc::new(Scanner::new()?.with_known_bad(self.known_bad.iter().cloned()));
         *made = Some(scanner.clone());
         Ok(scanner)
     }
+}
+
+/// Of the rules with a list of hashes.
+fn version(known_bad: &BTreeSet<String>) -> String {
+    let rules = engine::version();
+    if known_bad.is_empty() {
+        return rules;
+    }
+    let mut hash = Sha256::new();
+    hash.update(rules);
+    for bad in known_bad {
+        hash.update(bad);
+    }
+    hex(&hash.finalize()).chars().take(16).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

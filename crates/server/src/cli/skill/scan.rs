@@ -73,11 +73,9 @@ impl Outcome {
 }
 
 pub(super) async fn run(args: ScanArgs) -> anyhow::Result<ExitCode> {
-    let analysers = match args.config {
-        None => None,
-        Some(path) => Analysers::new(&Config::skills_of(path)?)?,
-    };
-    let scanner = Arc::new(Scanner::new()?);
+    let config = args.config.map(Config::skills_of).transpose()?.unwrap_or_default();
+    let analysers = Analysers::new(&config)?;
+    let scanner = Arc::new(Scanner::new()?.with_known_bad(config.known_bad));
     let (mut outcomes, mut passed, mut unreadable) = (Vec::new(), true, false);
     for path in args.paths {
         let found = match collect::find(&path) {
