@@ -12,7 +12,6 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::response::Parts;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 use tracing::{debug, error};
 
@@ -22,6 +21,7 @@ use super::driven::Reply;
 use super::fault::{Fault, retry_after};
 use super::health::{BUSY_MS, Entry, KEY_REFUSED_MS, Out};
 use super::observe::Outcome;
+use super::pool::AnswerBody;
 use super::ports::{Billing, Target, Way};
 use super::refusal::{Denial, Problem};
 use super::routing::{Chosen, Pick, Tried};
@@ -146,7 +146,7 @@ impl<B: Billing> Call<B> {
         body: &Bytes,
         reply: &Reply,
         deadline: &mut Deadline,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<Response<AnswerBody>, Failure> {
         let (provider, model) = (self.route.provider.clone(), self.route.model.clone());
         let (first_try, mut tries, mut tried) = (Instant::now(), 0, Tried::default());
         let mut failure: Option<Failure> = None;
@@ -187,7 +187,7 @@ impl<B: Billing> Call<B> {
         headers: &HeaderMap,
         body: &Bytes,
         deadline: &mut Deadline,
-    ) -> Result<Response<Incoming>, Failure> {
+    ) -> Result<Response<AnswerBody>, Failure> {
         let target = chosen.target;
         self.trail.tries += 1;
         self.trail.target = Some(target.clone());
@@ -344,7 +344,7 @@ impl<B: Billing> Call<B> {
 }
 
 /// Reads an error as far as it is of use.
-async fn answered_with_error(answer: Response<Incoming>) -> Failure {
+async fn answered_with_error(answer: Response<AnswerBody>) -> Failure {
     let (head, mut body) = answer.into_parts();
     let mut text = Vec::new();
     let mut deadline = Deadline::new(ERROR_MAX, ERROR_MAX);

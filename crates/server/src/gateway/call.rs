@@ -17,7 +17,6 @@ use creel_llm::usage::Usage;
 use creel_wire::id::CallId;
 use http::header::{self, HeaderMap};
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 use tracing::{debug, warn};
 
 use super::Gateway;
@@ -25,6 +24,7 @@ use super::attempt::{Failure, Trail};
 use super::deadline::Deadline;
 use super::driven::Reply;
 use super::observe::Watch;
+use super::pool::AnswerBody;
 use super::ports::{AgentAccess, Billing, CallStart, KeyKind, Refusal, Route};
 use super::refusal::{self, Denial, Problem};
 
@@ -102,7 +102,7 @@ impl<B: Billing> Call<B> {
         headers: &HeaderMap,
         body: &Bytes,
         reply: &Reply,
-    ) -> Result<(Response<Incoming>, Sent<B>, Deadline), Option<Failure>> {
+    ) -> Result<(Response<AnswerBody>, Sent<B>, Deadline), Option<Failure>> {
         if let Some(failure) = self.out() {
             return Err(Some(failure));
         }

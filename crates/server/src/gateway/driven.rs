@@ -91,6 +91,8 @@ pub enum GatewayBody {
 pub struct Driven {
     call: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     pieces: mpsc::Receiver<Piece>,
+    /// The next frame is [`BrokenOff`].
+    breaks_off: bool,
     tasks: Tasks,
 }
 
@@ -111,7 +113,8 @@ impl Driven {
         F: Future<Output = ()> + Send + 'static,
     {
         let (sender, pieces) = mpsc::channel(PIECES_MAX);
-        let mut driven = Self { call: Some(Box::pin(call(Reply { pieces: sender, tap }))), pieces, tasks };
+        let call: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(call(Reply { pieces: sender, tap }));
+        let mut driven = Self { call: Some(call), pieces, breaks_off: false, tasks };
         match poll_fn(|cx| driven.poll_piece(cx)).await {
             Some(Piece::Head(head)) => Some(head.map(|()| GatewayBody::Driven(driven))),
             Some(Piece::Data(_) | Piece::BrokenOff) | None => None,
@@ -152,10 +155,16 @@ impl Body for GatewayBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match self.get_mut() {
             Self::Whole(full) => Pin::new(full).poll_frame(cx).map_err(|never| match never {}),
+            Self::Driven(driven) if driven.breaks_off => Poll::Ready(Some(Err(BrokenOff))),
             Self::Driven(driven) => match driven.poll_piece(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Some(Piece::Data(bytes))) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-                Poll::Ready(Some(Piece::BrokenOff | Piece::Head(_))) => Poll::Ready(Some(Err(BrokenOff))),
+                Poll::Ready(Some(Piece::BrokenOff | Piece::Head(_))) => {
+                    // hyper writes what it was given once it has to wait, and not before it is told of a failure.
+                    driven.breaks_off = true;
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
                 Poll::Ready(None) => Poll::Ready(None),
             },
         }

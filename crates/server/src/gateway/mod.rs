@@ -22,6 +22,7 @@ mod fault;
 mod health;
 mod models;
 pub mod observe;
+mod pool;
 pub mod ports;
 mod refusal;
 mod relay;

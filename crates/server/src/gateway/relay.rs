@@ -8,13 +8,13 @@ use creel_llm::usage::Usage;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tracing::{debug, error};
 
 use super::call::{Call, Sent, chain};
 use super::deadline::Deadline;
 use super::driven::{Gone, Reply};
 use super::observe::Outcome;
+use super::pool::AnswerBody;
 use super::ports::{Billing, UsageSource};
 use super::refusal::Problem;
 use super::upstream;
@@ -63,7 +63,7 @@ impl<B: Billing> Call<B> {
     /// Follows an answer that has begun to its end and settles what is held.
     pub(super) async fn relay(
         &self,
-        answer: Response<Incoming>,
+        answer: Response<AnswerBody>,
         reply: &Reply,
         sent: Sent<B>,
         mut deadline: Deadline,
@@ -128,7 +128,7 @@ impl<B: Billing> Call<B> {
     /// Reads the answer to its end, or a stream to its last event, and sends it on while the client is there.
     async fn read(
         &self,
-        body: &mut Incoming,
+        body: &mut AnswerBody,
         answer: &mut Answer,
         reply: &Reply,
         client: &mut Result<(), Gone>,

@@ -1,4 +1,4 @@
-//! The client side: one pooled HTTP/1 client for all upstreams, and which headers pass in each direction.
+//! The client side: one pooled HTTP/1.1 client for all upstreams, and which headers pass in each direction.
 //!
 //! Both directions name what passes; everything else stays here, so no credential, cookie or hop-by-hop header of
 //! either side can reach the other by being unknown to us.
@@ -9,21 +9,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use creel_llm::dialect::Dialect;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
 use http::{Method, Request, Response, Uri};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower::ServiceExt;
 
 use super::endpoint::ANTHROPIC_VERSION;
+use super::pool::AnswerBody;
+use super::pool::{Line, Place, Pool};
 use crate::http::lanes;
-
-/// Idle connections kept in each pool for each upstream.
-const POOL_IDLE_MAX: usize = 256;
-/// How long each is kept; shorter than the idle limits of common load balancers.
-const POOL_IDLE: Duration = Duration::from_secs(50);
 
 /// Headers of a request that the upstream gets to see.
 const REQUEST_HEADERS: [HeaderName; 3] = [header::ACCEPT, header::USER_AGENT, TRACEPARENT];
@@ -47,12 +43,23 @@ const ANSWER_HEADERS: [HeaderName; 6] = [
 ];
 
 /// Why no answer came.
-pub(crate) type SendError = hyper_util::client::legacy::Error;
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    #[error("the address names no host")]
+    NoHost,
+    #[error("no connection could be made")]
+    Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the connection failed")]
+    Connection(#[source] hyper::Error),
+}
 
 /// Calls upstreams. Cloning shares the pools: one for each lane, since a connection lives on the thread that made it, and
 /// one for everybody else.
 #[derive(Debug, Clone)]
-pub(crate) struct UpstreamClient(Arc<[Client<HttpsConnector<HttpConnector>, Full<Bytes>>]>);
+pub(crate) struct UpstreamClient {
+    connector: HttpsConnector<HttpConnector>,
+    pools: Arc<[Arc<Pool>]>,
+}
 
 impl UpstreamClient {
     /// A client whose connections must stand within `connect_max`. It trusts the system's certificate authorities
@@ -76,23 +83,51 @@ impl UpstreamClient {
             Ok(builder) => builder,
             Err(_) => HttpsConnectorBuilder::new().with_provider_and_webpki_roots(provider)?,
         };
-        let https = builder.https_or_http().enable_http1().wrap_connector(http);
-        let client = || {
-            Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(POOL_IDLE)
-                .pool_max_idle_per_host(POOL_IDLE_MAX)
-                .build(https.clone())
-        };
-        Ok(Self((0..pools).map(|_| client()).collect()))
+        let connector = builder.https_or_http().enable_http1().wrap_connector(http);
+        Ok(Self { connector, pools: (0..pools).map(|_| Arc::default()).collect() })
     }
 
-    /// Sends a request; a connection that turns out to be closed before anything was written to it is replaced.
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, SendError> {
-        let pools = &self.0;
+    /// Sends a request to the absolute address in it; a connection that turns out to be closed before anything was
+    /// written to it is replaced.
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<AnswerBody>, SendError> {
         #[expect(clippy::indexing_slicing, reason = "there is at least one, and the number is below theirs")]
-        pools[lanes::current() % pools.len()].request(request).await
+        let pool = &self.pools[lanes::current() % self.pools.len()];
+        let (place, host, target) = parts(request.uri()).ok_or(SendError::NoHost)?;
+        *request.uri_mut() = target;
+        request.headers_mut().entry(header::HOST).or_insert(host);
+        while let Some(line) = pool.take(&place) {
+            match line.ask(request, pool).await {
+                Ok(answer) => return Ok(answer),
+                Err(unanswered) => match unanswered.request {
+                    Some(unwritten) => request = unwritten,
+                    None => return Err(SendError::Connection(unanswered.error)),
+                },
+            }
+        }
+        let line = self.connect(place).await?;
+        line.ask(request, pool).await.map_err(|unanswered| SendError::Connection(unanswered.error))
     }
+
+    async fn connect(&self, place: Place) -> Result<Box<Line>, SendError> {
+        let (scheme, authority) = place.clone();
+        let address = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
+        let address = address.map_err(|_| SendError::NoHost)?;
+        let stream = self.connector.clone().oneshot(address).await.map_err(SendError::Connect)?;
+        Line::begin(place, stream).await.map_err(SendError::Connection)
+    }
+}
+
+/// Of an absolute address: where it leads, and what a request there says of it.
+fn parts(uri: &Uri) -> Option<(Place, HeaderValue, Uri)> {
+    let (scheme, authority) = (uri.scheme()?.clone(), uri.authority()?.clone());
+    // Without the name of a user, which is nobody's business there.
+    let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+    let host = HeaderValue::from_str(host).ok()?;
+    let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    Some(((scheme, authority), host, Uri::from(path)))
 }
 
 /// What goes to an upstream.

@@ -1,6 +1,7 @@
 mod dialects;
 mod harness;
 mod observe;
+mod pool;
 mod routing;
 
 use std::sync::{Arc, Mutex};
