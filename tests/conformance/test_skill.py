@@ -283,6 +283,40 @@ def test_a_skill_is_made_as_asked_for(tenant):
     assert scanned(tenant, made, "ENTERPRISE")["DefaultVersion"] == "1.0.0"
 
 
+def test_what_is_given_with_a_version_waits_for_it(tenant):
+    slug = tenant.name("waits")
+    made = skill(tenant, package(slug), DisplayName="Before", EnvVars={"CITY": "Paris"}, ApiKey="akm-before")
+    before = shown(tenant, made)
+    assert (before["DisplayName"], before["EnvVars"], before["ApiKey"]) == ("Before", {"CITY": "******"}, "******")
+    assert "Pending" not in tenant.call("GetSkillVersion", version_of(made))
+    icon, icon_etag = upload(tenant, PNG, "ICON")
+    given = {
+        "SkillChannel": "ENTERPRISE", "DisplayName": "After", "Description": "Says it.", "SkillIcon": icon,
+        "IconETag": icon_etag, "EnvVars": {"TOWN": "London"}, "ApiKey": "akm-after",
+    }  # fmt: skip
+    task = {"TaskKey": parsed(tenant, package(slug, "1.1.0", **EVIL))["TaskKey"]}
+    assert tenant.call("CreateTenantSkill", given | task)["SkillId"] == made
+    held = scanned(tenant, made)
+    assert held["SkillVersions"][0]["SecurityScanStatus"] == "REJECTED"
+    assert without_versions(held) == without_versions(before)
+    waiting = tenant.call("GetSkillVersion", version_of(made, "1.1.0"))["Pending"]
+    assert waiting.pop("SkillIconUrl").startswith("http")
+    assert waiting == {
+        "SkillChannel": "ENTERPRISE", "DisplayName": "After", "Description": "Says it.", "EnvVars": {"TOWN": "******"},
+        "ApiKey": "******",
+    }  # fmt: skip
+    # With the version that agents have, it counts at once, and what is not given stays.
+    task = {"TaskKey": parsed(tenant, package(slug))["TaskKey"]}
+    assert tenant.call("CreateTenantSkill", task, DisplayName="Now", EnvVars={})["SkillId"] == made
+    now = shown(tenant, made)
+    assert (now["DisplayName"], now["EnvVars"], now["ApiKey"]) == ("Now", {}, "******")
+    assert now["Description"] == before["Description"]
+
+
+def without_versions(found: dict) -> dict:
+    return {name: value for name, value in found.items() if name != "SkillVersions"}
+
+
 def test_skills_are_found(tenant):
     made = [skill(tenant), skill(tenant)]
     ids = lambda answer: [each["SkillId"] for each in answer["Skills"]]  # noqa: E731

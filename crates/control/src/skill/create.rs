@@ -8,18 +8,21 @@ use creel_wire::secret::Secret;
 
 use super::package::{PackageTask, ParseStatus};
 use super::{
-    API_KEY_BYTES_MAX, Channel, ENV_BYTES_MAX, ENV_VARS_MAX, Provenance, PublishStatus, SKILLS_MAX,
+    API_KEY_BYTES_MAX, Channel, ENV_BYTES_MAX, ENV_VARS_MAX, Pending, Provenance, PublishStatus, SKILLS_MAX,
     ScanStatus, Skill, SkillError, SkillVersion, Skills, VERSIONS_MAX, api_key_context, env_context,
 };
 use crate::access::Actor;
 use crate::object::{FileKind, ObjectError};
+use crate::secrets::{Sealer, SecretsError};
 use crate::store::{Topic, Tx};
 
-/// What to make of a parsed package. What is `None` comes from the package, or stays as it is for a skill that exists.
+/// What to make of a parsed package. What is `None` comes from the package, or stays as it is for a skill that exists; the
+/// rest is the skill's once agents get the version.
 #[derive(Debug, Clone)]
 pub struct NewSkill {
     pub task_key: String,
-    pub channel: Channel,
+    /// `None`: [`Channel::Business`] for a new skill.
+    pub channel: Option<Channel>,
     pub slug: Option<String>,
     pub version: Option<String>,
     pub display_name: Option<String>,
@@ -65,48 +68,27 @@ impl Skills {
                         return Err(SkillError::SourceNotAllowed(provenance.source));
                     }
                     let known = tx.lock_skill_of_slug(&actor.account_id, &manifest.name).await?;
-                    let is_new = known.is_none();
-                    let mut skill = known.unwrap_or_else(|| Skill {
-                        id: new_id,
-                        account_id: actor.account_id.clone(),
-                        slug: manifest.name.clone(),
-                        channel: new.channel,
-                        display_name: manifest.display_name.clone().unwrap_or_else(|| manifest.name.clone()),
-                        description: manifest.description.clone(),
-                        author: actor.principal_name(),
-                        enabled: true,
-                        env_sealed: None,
-                        api_key_sealed: None,
-                        icon: None,
-                        pinned_version: None,
-                        current_version: None,
-                        created_at_ms: now_ms,
-                    });
-                    actor.audit(tx, &[skill.id.as_str(), &version], now_ms).await?;
-                    skill.channel = new.channel;
-                    new.display_name.into_iter().for_each(|name| skill.display_name = name);
-                    new.description.into_iter().for_each(|text| skill.description = text);
-                    icon.into_iter().for_each(|icon| skill.icon = Some(icon));
-                    if let Some(env) = &new.env {
-                        let json = serde_json::to_string(env).unwrap_or_default();
-                        let sealed = sealer.seal(&env_context(&skill.id), &Secret::new(json))?;
-                        skill.env_sealed = Some(sealed).filter(|_| !env.is_empty());
-                    }
-                    if let Some(key) = &new.api_key {
-                        skill.api_key_sealed = Some(sealer.seal(&api_key_context(&skill.id), key)?);
-                    }
-                    if is_new {
-                        if tx.count_skills(&actor.account_id).await? >= SKILLS_MAX {
-                            return Err(SkillError::TooManySkills);
+                    let skill_id = known.as_ref().map_or(new_id, |skill| skill.id.clone());
+                    actor.audit(tx, &[skill_id.as_str(), &version], now_ms).await?;
+                    let mut given = given(&sealer, &skill_id, new, icon)?;
+                    let skill = match known {
+                        Some(skill) => skill,
+                        None => {
+                            let skill = new_skill(&actor, skill_id, &manifest, &mut given, now_ms);
+                            if tx.count_skills(&actor.account_id).await? >= SKILLS_MAX {
+                                return Err(SkillError::TooManySkills);
+                            }
+                            tx.insert_skill(&skill).await?;
+                            skill
                         }
-                        tx.insert_skill(&skill).await?;
-                    } else {
-                        tx.update_skill(&skill).await?;
+                    };
+                    insert_version(tx, &skill, &task, manifest, &version, provenance, now_ms).await?;
+                    tx.add_pending(&skill.id, &version, &given).await?;
+                    if skill.current_version.as_ref() == Some(&version) {
+                        super::version::settle_current(tx, &skill.id).await?;
+                        super::version::changed(tx, &actor).await?;
                     }
-                    insert_version(tx, &skill, &task, manifest, version, provenance, now_ms).await?;
                     actor.remember(tx, &skill.id.as_str(), now_ms).await?;
-                    // Its name, variables or key may be others now.
-                    super::version::changed(tx, &actor).await?;
                     tx.raise(Topic::Skill).await?;
                     Ok(skill.id)
                 })
@@ -124,26 +106,68 @@ impl Skills {
     }
 }
 
+/// What was asked for, sealed where it is secret.
+fn given(
+    sealer: &Sealer,
+    skill_id: &SkillId,
+    new: NewSkill,
+    icon: Option<String>,
+) -> Result<Pending, SecretsError> {
+    let sealed_env = |env: BTreeMap<String, Secret>| {
+        let json = Secret::new(serde_json::to_string(&env).unwrap_or_default());
+        sealer.seal(&env_context(skill_id), &json)
+    };
+    Ok(Pending {
+        channel: new.channel,
+        display_name: new.display_name,
+        description: new.description,
+        icon,
+        env_sealed: new.env.map(sealed_env).transpose()?,
+        api_key_sealed: new.api_key.map(|key| sealer.seal(&api_key_context(skill_id), &key)).transpose()?,
+    })
+}
+
+/// A skill that has nothing yet that anybody could have approved: lists show it as it was asked for, and no secret is its.
+fn new_skill(actor: &Actor, id: SkillId, manifest: &Manifest, given: &mut Pending, now_ms: i64) -> Skill {
+    let own_name = || manifest.display_name.clone().unwrap_or_else(|| manifest.name.clone());
+    Skill {
+        id,
+        account_id: actor.account_id.clone(),
+        slug: manifest.name.clone(),
+        channel: given.channel.take().unwrap_or(Channel::Business),
+        display_name: given.display_name.take().unwrap_or_else(own_name),
+        description: given.description.take().unwrap_or_else(|| manifest.description.clone()),
+        author: actor.principal_name(),
+        enabled: true,
+        env_sealed: None,
+        api_key_sealed: None,
+        icon: given.icon.take(),
+        pinned_version: None,
+        current_version: None,
+        created_at_ms: now_ms,
+    }
+}
+
 async fn insert_version(
     tx: &mut Tx,
     skill: &Skill,
     task: &PackageTask,
     manifest: Manifest,
-    version: String,
+    version: &str,
     provenance: Provenance,
     now_ms: i64,
 ) -> Result<(), SkillError> {
     let hashes = tx.version_hashes(&skill.id).await?;
-    match hashes.iter().find(|(known, _)| *known == version) {
+    match hashes.iter().find(|(known, _)| known == version) {
         Some((_, hash)) if *hash == task.progress.content_hash => return Ok(()),
-        Some(_) => return Err(SkillError::VersionExists(version)),
+        Some(_) => return Err(SkillError::VersionExists(version.to_owned())),
         None if hashes.len() >= VERSIONS_MAX => return Err(SkillError::TooManyVersions),
         None => {}
     }
     let row = SkillVersion {
         skill_id: skill.id.clone(),
         account_id: skill.account_id.clone(),
-        version,
+        version: version.to_owned(),
         content_hash: task.progress.content_hash.clone(),
         content_bytes: task.progress.content_bytes,
         change_log: manifest.change_log.clone().unwrap_or_default(),
@@ -159,6 +183,7 @@ async fn insert_version(
         decision: None,
         provenance,
         origin: task.progress.origin.clone(),
+        pending: Pending::default(),
         created_at_ms: now_ms,
     };
     Ok(tx.insert_version(&row).await?)
@@ -230,7 +255,7 @@ mod tests {
     fn new(version: Option<&str>) -> NewSkill {
         NewSkill {
             task_key: String::new(),
-            channel: Channel::Business,
+            channel: None,
             slug: None,
             version: version.map(str::to_owned),
             display_name: None,

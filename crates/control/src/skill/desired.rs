@@ -29,7 +29,9 @@ impl Skills {
                 version: granted.version,
                 archive_bytes: granted.content_bytes.unsigned_abs(),
                 enabled: granted.skill.enabled,
-                env: self.open_env(&granted.skill)?,
+                env: self
+                    .open_env(&granted.skill.id, granted.skill.env_sealed.as_deref())?
+                    .unwrap_or_default(),
                 api_key: self.open_api_key(&granted.skill)?,
             });
         }

@@ -170,7 +170,29 @@ pub struct SkillVersion {
     pub provenance: Provenance,
     /// What the Creel that exported it says of it; `None` for what was uploaded, and in lists.
     pub origin: Option<Record>,
+    /// What waits with it; nothing in lists.
+    pub pending: Pending,
     pub created_at_ms: i64,
+}
+
+/// What was given for a skill together with a version of it, and is not the skill's until agents get that version. `None`:
+/// not given, or the skill's by now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pending {
+    pub channel: Option<Channel>,
+    pub display_name: Option<String>,
+    pub description: Option<String>,
+    /// Key of an object.
+    pub icon: Option<String>,
+    pub(crate) env_sealed: Option<String>,
+    pub(crate) api_key_sealed: Option<String>,
+}
+
+impl Pending {
+    /// Whether an API key waits.
+    pub fn has_api_key(&self) -> bool {
+        self.api_key_sealed.is_some()
+    }
 }
 
 /// What somebody decided about a version.
@@ -322,7 +344,7 @@ impl Skills {
         let view = |skill: Skill| {
             let mut of_skill = versions.remove(&skill.id).unwrap_or_default();
             of_skill.sort_by(|a, b| version::order(&b.version, &a.version));
-            let env = self.open_env(&skill)?;
+            let env = self.open_env(&skill.id, skill.env_sealed.as_deref())?.unwrap_or_default();
             Ok(SkillView { skill, versions: of_skill, env })
         };
         let views = skills.into_iter().map(view).collect::<Result<_, SkillError>>()?;
@@ -342,11 +364,15 @@ impl Skills {
         Ok(Some(self.objects.stream_skill(content_hash).await?))
     }
 
-    fn open_env(&self, skill: &Skill) -> Result<BTreeMap<String, Secret>, SkillError> {
-        let Some(sealed) = &skill.env_sealed else { return Ok(BTreeMap::new()) };
-        let clear = self.sealer.open(&env_context(&skill.id), sealed)?;
+    fn open_env(
+        &self,
+        skill_id: &SkillId,
+        sealed: Option<&str>,
+    ) -> Result<Option<BTreeMap<String, Secret>>, SkillError> {
+        let Some(sealed) = sealed else { return Ok(None) };
+        let clear = self.sealer.open(&env_context(skill_id), sealed)?;
         let corrupt = |_| StoreError::Corrupt { what: "variables of a skill".to_owned() };
-        Ok(serde_json::from_str(clear.expose()).map_err(corrupt)?)
+        Ok(Some(serde_json::from_str(clear.expose()).map_err(corrupt)?))
     }
 
     fn open_api_key(&self, skill: &Skill) -> Result<Option<Secret>, SkillError> {

@@ -175,7 +175,9 @@ impl Skills {
         self.store
             .write(move |tx| {
                 Box::pin(async move {
-                    // Somebody may have decided about it meanwhile, or deleted it.
+                    // Somebody may have decided about it meanwhile, or deleted it. The skill is locked before its version,
+                    // as everywhere.
+                    tx.lock_skills(&scanned.account_id, &[scanned.skill_id.to_string()]).await?;
                     let found = tx.find_version(&scanned.skill_id, &scanned.version).await?;
                     let Some(mut version) = found else { return Ok(()) };
                     actor.audit(tx, &[version.skill_id.as_str(), &version.version], now_ms).await?;

@@ -1,8 +1,10 @@
 //! Versions: their order, which one agents get, what people decide about them.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use creel_wire::id::{AccountId, SkillId};
+use creel_wire::secret::Secret;
 use semver::Version;
 
 use super::judge::{judge, weighty};
@@ -55,7 +57,8 @@ pub(super) async fn judge_again(
     settle_current(tx, &version.skill_id).await
 }
 
-/// Agents get the pinned version where it is published, else the newest that is.
+/// Agents get the pinned version where it is published, else the newest that is; what was given with that one is the
+/// skill's from now on.
 pub(super) async fn settle_current(tx: &mut Tx, skill_id: &SkillId) -> Result<(), StoreError> {
     let published = tx.published_versions(skill_id).await?;
     let (pinned, _) = tx.versions_in_use(skill_id).await?;
@@ -64,7 +67,11 @@ pub(super) async fn settle_current(tx: &mut Tx, skill_id: &SkillId) -> Result<()
         Some(pinned) => published.into_iter().find(|version| *version == pinned),
         None => published.into_iter().max_by(|a, b| order(a, b)),
     };
-    tx.set_current_version(skill_id, current.as_deref()).await
+    tx.set_current_version(skill_id, current.as_deref()).await?;
+    match current {
+        Some(current) => tx.apply_pending(skill_id, &current).await,
+        None => Ok(()),
+    }
 }
 
 impl Skills {
@@ -77,6 +84,14 @@ impl Skills {
     ) -> Result<SkillVersion, SkillError> {
         let found = self.store.find_version(account_id, skill_id, version).await?;
         found.ok_or_else(|| not_found(skill_id, version))
+    }
+
+    /// The variables that wait with a version; `None`: those of the skill stay.
+    pub fn pending_env(
+        &self,
+        version: &SkillVersion,
+    ) -> Result<Option<BTreeMap<String, Secret>>, SkillError> {
+        self.open_env(&version.skill_id, version.pending.env_sealed.as_deref())
     }
 
     /// Approves a version that waits for it, or rejects one.
@@ -136,6 +151,7 @@ impl Skills {
                         version.publish_status = PublishStatus::Withdrawn;
                         version.scan_reason = format!("{} withdrew it: {reason}", actor.principal_name());
                         tx.set_version_status(&version).await?;
+                        tx.drop_pending(&skill_id, &version.version).await?;
                         settle_current(tx, &skill_id).await?;
                         changed(tx, &actor).await?;
                     }

@@ -32,6 +32,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (28, "content capture", include_str!("../../../../migrations/0028_content_capture.sql")),
     (29, "operators prices", include_str!("../../../../migrations/0029_operators_prices.sql")),
     (30, "skill sources", include_str!("../../../../migrations/0030_skill_sources.sql")),
+    (31, "skill pending", include_str!("../../../../migrations/0031_skill_pending.sql")),
 ];
 
 pub(super) async fn run(db: &Db) -> Result<(), StoreError> {

@@ -1,14 +1,24 @@
 //! Data of the version before, brought to this one.
 
+use std::sync::Arc;
+
 use creel_control::account::Accounts;
 use creel_control::ledger::{Credits, Price, PriceOf};
 use creel_control::model::{Models, SystemEndpoint};
+use creel_control::object::Objects;
+use creel_control::page::PageNumber;
 use creel_control::principal::{PrincipalFilter, PrincipalKind, Principals};
+use creel_control::seal::SealKey;
+use creel_control::skill::{Channel, Decision, Pending, Review, SkillFilter, Skills};
 use creel_control::store::{Store, StoreError, params};
+use creel_skills::scan::LazyScanner;
 use creel_testkit::{TestStore, both_databases};
-use creel_wire::id::{AccountId, ProviderId};
+use creel_wire::id::{AccountId, ProviderId, SkillId};
 use creel_wire::price::RateCard;
 use creel_wire::secret::Secret;
+use object_store::local::LocalFileSystem;
+
+use crate::model::actor_of;
 
 /// Runs statements of no parameters.
 async fn run(t: &TestStore, statements: &[&'static str]) {
@@ -117,5 +127,62 @@ both_databases! {
         let own = PriceOf::Own(AccountId::parse("11").unwrap(), ProviderId::parse("mpt-1").unwrap());
         let own = list.find(&own, "m").unwrap();
         assert_eq!((own.card.output, own.range.unwrap().min_micros), (8, 0));
+    }
+
+    async fn skills_of_before_keep_what_they_have_when_their_versions_come(t) {
+        let accounts = Accounts::new(t.store.clone(), t.sealer.clone(), t.ids.clone());
+        let account = accounts.create("acme").await.unwrap().id;
+        // Back to migration 30: a skill with one version that agents get and one that waits, whose key is the skill's.
+        run(&t, &[
+            "ALTER TABLE skill_version DROP COLUMN pending_channel",
+            "ALTER TABLE skill_version DROP COLUMN pending_display_name",
+            "ALTER TABLE skill_version DROP COLUMN pending_description",
+            "ALTER TABLE skill_version DROP COLUMN pending_icon",
+            "ALTER TABLE skill_version DROP COLUMN pending_env_sealed",
+            "ALTER TABLE skill_version DROP COLUMN pending_api_key_sealed",
+            "DELETE FROM _sqlx_migrations WHERE version = 31",
+        ]).await;
+        let id = SkillId::parse("s-00000000000000000001").unwrap();
+        let sealed = t.sealer.seal(&format!("skill_api_key:{id}"), &Secret::new("key".to_owned())).unwrap();
+        let (skill, owner) = (id.to_string(), account.to_string());
+        let before: Result<u64, StoreError> = t.store.write(move |tx| Box::pin(async move {
+            tx.execute(
+                "INSERT INTO skill (id, account_id, slug, channel, display_name, description, author, enabled,
+                                    api_key_sealed, current_version, created_at_ms)
+                 VALUES ($1, $2, 'fish', 'BUSINESS', 'Fish', 'Tells a fish.', 'root', 1, $3, '1.0.0', 1)",
+                params![&skill, &owner, &sealed],
+            ).await?;
+            for (version, publish, scan) in [("1.0.0", "PUBLISHED", "PASSED"), ("1.1.0", "DRAFT", "REVIEW")] {
+                let manifest = r#"{"name":"fish","description":"b","required_env":[],"required_bins":[]}"#;
+                let report = r#"{"Score":100,"Findings":[],"Unread":[],"FilesTotal":1,"BytesTotal":1,"BytesRead":1,
+                                 "RulesVersion":"1"}"#;
+                tx.execute(
+                    "INSERT INTO skill_version (skill_id, account_id, version, content_hash, content_bytes, manifest_json,
+                         change_log, publish_status, scan_status, scan_reason, report_json, scan_rules, scan_until_ms,
+                         scan_attempts, uploaded_by, uploaded_from, package_hash, source, created_at_ms)
+                     VALUES ($1, $2, $3, $4, 1, $5, '', $6, $7, '', $8, '1', 0, 0, 'root', '', '', 'upload', 1)",
+                    params![&skill, &owner, version, "0".repeat(64), manifest, publish, scan, report],
+                ).await?;
+            }
+            Ok(2)
+        })).await;
+        before.unwrap();
+
+        let store = Store::open(&t.url.parse().unwrap(), t.clock.clone(), &t.tasks).await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let files = LocalFileSystem::new_with_prefix(directory.path()).unwrap();
+        let objects =
+            Objects::over(Arc::new(files), store.clone(), t.ids.clone(), t.sealer.clone(), t.tasks.clone());
+        let key = SealKey::from_base64(&SealKey::generate_base64()).unwrap();
+        let skills =
+            Skills::new(store, t.ids.clone(), t.sealer.clone(), objects, Arc::new(LazyScanner::default()), key);
+        assert_eq!(skills.version(&account, &id, "1.1.0").await.unwrap().pending, Pending::default());
+        let review = Review { skill_id: id, version: "1.1.0".into(), decision: Decision::Approved, reason: String::new() };
+        skills.review(actor_of(&t, account.as_str(), "ReviewSkillVersion"), review).await.unwrap();
+        let filter = SkillFilter { channel: Channel::Business, ids: Vec::new(), nothing: false };
+        let page = PageNumber { number: 1, size: 10 };
+        let skill = skills.list(&account, &filter, page).await.unwrap().0.remove(0).skill;
+        assert_eq!((skill.current_version.as_deref(), skill.display_name.as_str()), (Some("1.1.0"), "Fish"));
+        assert!(skill.has_api_key());
     }
 }

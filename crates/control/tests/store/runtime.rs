@@ -52,17 +52,22 @@ pub(super) async fn end_users(t: &TestStore, account: &AccountId, names: &[Strin
 pub(super) async fn office_site(t: &TestStore) -> (AccountId, String) {
     let accounts = Accounts::new(t.store.clone(), t.sealer.clone(), t.ids.clone());
     let account = accounts.create("acme").await.unwrap().id;
+    let site = office_site_of(t, &account).await;
+    (account, site)
+}
+
+pub(super) async fn office_site_of(t: &TestStore, account: &AccountId) -> String {
     let sites = OfficeSites::new(t.store.clone(), t.ids.clone());
     let site = sites
         .create(
-            actor(t, &account, "CreateSimpleOfficeSite", None),
+            actor(t, account, "CreateSimpleOfficeSite", None),
             "cn-hangzhou".to_owned(),
             "main".to_owned(),
             OfficeSiteAttributes::default(),
         )
         .await
         .unwrap();
-    (account, site.to_string())
+    site.to_string()
 }
 
 async fn world(t: &TestStore) -> World {

@@ -1,5 +1,6 @@
 //! What a process leaves behind that dies between the upload of a skill and its installation.
 
+mod pending;
 mod stops;
 
 use std::future::Future;
@@ -122,7 +123,7 @@ impl Place {
         }
         let new = NewSkill {
             task_key: task,
-            channel: Channel::Business,
+            channel: None,
             slug: None,
             version: None,
             display_name: None,

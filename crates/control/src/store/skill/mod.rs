@@ -169,25 +169,6 @@ impl Tx {
         self.insert_many("skill", &COLUMNS, vec![row]).await
     }
 
-    /// Writes what a new version may change of its skill.
-    pub(crate) async fn update_skill(&mut self, skill: &Skill) -> Result<(), StoreError> {
-        self.execute(
-            "UPDATE skill SET channel = $2, display_name = $3, description = $4, env_sealed = $5,
-                 api_key_sealed = $6, icon = $7 WHERE id = $1",
-            params![
-                skill.id.as_str(),
-                skill.channel.as_str(),
-                &skill.display_name,
-                &skill.description,
-                skill.env_sealed.clone(),
-                skill.api_key_sealed.clone(),
-                skill.icon.clone()
-            ],
-        )
-        .await?;
-        Ok(())
-    }
-
     pub(crate) async fn set_skill_enabled(&mut self, id: &SkillId, enabled: bool) -> Result<(), StoreError> {
         self.execute("UPDATE skill SET enabled = $2 WHERE id = $1", params![id.as_str(), enabled]).await?;
         Ok(())

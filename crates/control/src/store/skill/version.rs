@@ -6,8 +6,20 @@ use creel_wire::id::{AccountId, SkillId};
 use sea_query::{Expr, ExprTrait, Query};
 
 use super::to_json;
-use crate::skill::{Decided, Provenance, SkillVersion};
+use crate::skill::{Channel, Decided, Pending, Provenance, SkillVersion};
 use crate::store::{Row, Store, StoreError, Tx, params};
+
+/// Beside [`COLUMNS`] where one version is read.
+const MORE_COLUMNS: [&str; 8] = [
+    "report_json",
+    "origin_json",
+    "pending_channel",
+    "pending_display_name",
+    "pending_description",
+    "pending_icon",
+    "pending_env_sealed",
+    "pending_api_key_sealed",
+];
 
 const COLUMNS: [&str; 24] = [
     "skill_id",
@@ -36,8 +48,19 @@ const COLUMNS: [&str; 24] = [
     "created_at_ms",
 ];
 
-/// `with_report`: the row has one.
-fn version(row: &Row, with_report: bool) -> Result<SkillVersion, StoreError> {
+fn pending(row: &Row) -> Result<Pending, StoreError> {
+    Ok(Pending {
+        channel: row.opt_parse("pending_channel")?,
+        display_name: row.opt_text("pending_display_name")?,
+        description: row.opt_text("pending_description")?,
+        icon: row.opt_text("pending_icon")?,
+        env_sealed: row.opt_text("pending_env_sealed")?,
+        api_key_sealed: row.opt_text("pending_api_key_sealed")?,
+    })
+}
+
+/// `whole`: the row has [`MORE_COLUMNS`], too.
+fn version(row: &Row, whole: bool) -> Result<SkillVersion, StoreError> {
     let decision = match row.opt_parse("decision")? {
         None => None,
         Some(decision) => Some(Decided {
@@ -48,16 +71,10 @@ fn version(row: &Row, with_report: bool) -> Result<SkillVersion, StoreError> {
             at_ms: row.int("decided_at_ms")?,
         }),
     };
-    let report = if with_report && row.opt_text("report_json")?.is_some() {
-        Some(row.json("report_json")?)
-    } else {
-        None
-    };
-    let origin = if with_report && row.opt_text("origin_json")?.is_some() {
-        Some(row.json("origin_json")?)
-    } else {
-        None
-    };
+    let report =
+        if whole && row.opt_text("report_json")?.is_some() { Some(row.json("report_json")?) } else { None };
+    let origin =
+        if whole && row.opt_text("origin_json")?.is_some() { Some(row.json("origin_json")?) } else { None };
     Ok(SkillVersion {
         skill_id: row.parse("skill_id")?,
         account_id: row.parse("account_id")?,
@@ -82,6 +99,7 @@ fn version(row: &Row, with_report: bool) -> Result<SkillVersion, StoreError> {
             source: row.text("source")?,
         },
         origin,
+        pending: if whole { pending(row)? } else { Pending::default() },
         created_at_ms: row.int("created_at_ms")?,
     })
 }
@@ -90,8 +108,7 @@ fn one(skill_id: &SkillId, version: &str) -> sea_query::SelectStatement {
     let mut select = Query::select();
     select
         .columns(COLUMNS)
-        .column("report_json")
-        .column("origin_json")
+        .columns(MORE_COLUMNS)
         .from("skill_version")
         .and_where(Expr::col("skill_id").eq(skill_id.as_str()))
         .and_where(Expr::col("version").eq(version));
@@ -139,9 +156,10 @@ impl Store {
         self.db().fetch_all(sql, Vec::new()).await?.iter().map(|row| row.text("content_hash")).collect()
     }
 
-    /// The icons of skills.
+    /// The icons of skills, and those that wait.
     pub(crate) async fn icons_in_use(&self) -> Result<BTreeSet<String>, StoreError> {
-        let sql = "SELECT icon FROM skill WHERE icon IS NOT NULL";
+        let sql = "SELECT icon FROM skill WHERE icon IS NOT NULL
+                   UNION SELECT pending_icon FROM skill_version WHERE pending_icon IS NOT NULL";
         self.db().fetch_all(sql, Vec::new()).await?.iter().map(|row| row.text("icon")).collect()
     }
 }
@@ -208,6 +226,70 @@ impl Tx {
                 version.created_at_ms,
                 version.origin.as_ref().map(|it| to_json(it, "a skill's origin")).transpose()?
             ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Has what was given with a version wait with it, in place of what waited; a withdrawn one never comes back, so
+    /// nothing waits with it.
+    pub(crate) async fn add_pending(
+        &mut self,
+        skill_id: &SkillId,
+        version: &str,
+        given: &Pending,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE skill_version SET pending_channel = COALESCE($3, pending_channel),
+                 pending_display_name = COALESCE($4, pending_display_name),
+                 pending_description = COALESCE($5, pending_description),
+                 pending_icon = COALESCE($6, pending_icon),
+                 pending_env_sealed = COALESCE($7, pending_env_sealed),
+                 pending_api_key_sealed = COALESCE($8, pending_api_key_sealed)
+             WHERE skill_id = $1 AND version = $2 AND publish_status <> 'WITHDRAWN'",
+            params![
+                skill_id.as_str(),
+                version,
+                given.channel.map(Channel::as_str),
+                given.display_name.as_deref(),
+                given.description.as_deref(),
+                given.icon.as_deref(),
+                given.env_sealed.as_deref(),
+                given.api_key_sealed.as_deref()
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// What waits with a version becomes the skill's.
+    pub(crate) async fn apply_pending(
+        &mut self,
+        skill_id: &SkillId,
+        version: &str,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE skill SET channel = COALESCE(v.pending_channel, skill.channel),
+                 display_name = COALESCE(v.pending_display_name, skill.display_name),
+                 description = COALESCE(v.pending_description, skill.description),
+                 icon = COALESCE(v.pending_icon, skill.icon),
+                 env_sealed = COALESCE(v.pending_env_sealed, skill.env_sealed),
+                 api_key_sealed = COALESCE(v.pending_api_key_sealed, skill.api_key_sealed)
+             FROM skill_version v WHERE skill.id = $1 AND v.skill_id = $1 AND v.version = $2",
+            params![skill_id.as_str(), version],
+        )
+        .await?;
+        self.drop_pending(skill_id, version).await
+    }
+
+    /// Nothing waits with a version any more.
+    pub(crate) async fn drop_pending(&mut self, skill_id: &SkillId, version: &str) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE skill_version SET pending_channel = NULL, pending_display_name = NULL,
+                 pending_description = NULL, pending_icon = NULL, pending_env_sealed = NULL,
+                 pending_api_key_sealed = NULL
+             WHERE skill_id = $1 AND version = $2",
+            params![skill_id.as_str(), version],
         )
         .await?;
         Ok(())

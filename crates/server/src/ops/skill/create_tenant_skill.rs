@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use creel_control::access::Actor;
-use creel_control::skill::{Channel, NewSkill, SkillError};
+use creel_control::skill::{NewSkill, SkillError};
 use creel_wire::error::ApiError;
 use creel_wire::ops::skill::create_tenant_skill::{Input, Output};
 use creel_wire::secret::Secret;
@@ -21,7 +21,7 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
     };
     let new = NewSkill {
         task_key: input.task_key,
-        channel: optional_channel(input.skill_channel.as_deref())?.unwrap_or(Channel::Business),
+        channel: optional_channel(input.skill_channel.as_deref())?,
         slug: given(input.slug),
         version: given(input.skill_version),
         display_name: given(input.display_name),

@@ -1,21 +1,40 @@
 //! GetSkillVersion: a version with everything that is known about it.
 
+use std::collections::BTreeMap;
+
 use creel_control::access::Actor;
-use creel_control::skill::SkillVersion;
+use creel_control::skill::{Pending, SkillVersion};
 use creel_skills::bundle::Record;
 use creel_skills::report::{Finding, Unread as NotRead};
 use creel_wire::error::ApiError;
-use creel_wire::ops::skill::get_skill_version::{Findings, Input, Origin, OriginFindings, Output, Unread};
+use creel_wire::ops::skill::get_skill_version::{
+    Findings, Input, Origin, OriginFindings, Output, Pending as Waiting, Unread,
+};
+use creel_wire::secret::Secret;
 use creel_wire::time::TimeFormat;
 
-use super::{api_error, skill_id};
+use super::{MASKED, api_error, masked, skill_id};
 use crate::app::App;
 use crate::ops::shown_time;
 
 pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
     let id = skill_id(&input.skill_id)?;
     let found = app.skills.version(&actor.account_id, &id, &input.skill_version).await;
-    Ok(shown(found.map_err(api_error)?))
+    let mut version = found.map_err(api_error)?;
+    let env = app.skills.pending_env(&version).map_err(api_error)?;
+    let waiting = (version.pending != Pending::default()).then(|| waiting(app, &mut version.pending, env));
+    Ok(Output { pending: waiting, ..shown(version) })
+}
+
+fn waiting(app: &App, pending: &mut Pending, env: Option<BTreeMap<String, Secret>>) -> Waiting {
+    Waiting {
+        skill_channel: pending.channel.map(|channel| channel.as_str().to_owned()),
+        display_name: pending.display_name.take(),
+        description: pending.description.take(),
+        skill_icon_url: pending.icon.as_deref().map(|icon| app.objects.icon_url(&app.admin_url, icon)),
+        env_vars: env.map(masked),
+        api_key: pending.has_api_key().then(|| MASKED.to_owned()),
+    }
 }
 
 fn shown(version: SkillVersion) -> Output {

@@ -1,7 +1,5 @@
 //! ListSkills: an account's skills with their versions, oldest first.
 
-use std::collections::BTreeMap;
-
 use creel_control::access::Actor;
 use creel_control::skill::{SkillFilter, SkillVersion, SkillView};
 use creel_wire::error::ApiError;
@@ -10,7 +8,7 @@ use creel_wire::ops::skill::list_skills::{
 };
 use creel_wire::time::TimeFormat;
 
-use super::{api_error, channel, page};
+use super::{MASKED, api_error, channel, masked, page};
 use crate::app::App;
 use crate::ops::shown_time;
 
@@ -18,8 +16,6 @@ use crate::ops::shown_time;
 const SUPPLIER: &str = "TENANT";
 /// The only program that skills are installed for so far.
 const AGENT: &str = "OpenClaw";
-/// What stands for a value that is not shown.
-const MASKED: &str = "******";
 
 pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
     let page = page(input.page_number, input.page_size)?;
@@ -38,7 +34,6 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
 fn shown(app: &App, view: SkillView) -> Skills {
     let SkillView { skill, versions, env } = view;
     let has_api_key = skill.has_api_key();
-    let names: BTreeMap<String, &str> = env.into_keys().map(|name| (name, MASKED)).collect();
     let icon = skill.icon.as_deref().map(|icon| app.objects.icon_url(&app.admin_url, icon));
     Skills {
         api_key: has_api_key.then(|| MASKED.to_owned()),
@@ -47,7 +42,7 @@ fn shown(app: &App, view: SkillView) -> Skills {
         description: Some(skill.description),
         display_name: Some(skill.display_name),
         enable: Some(skill.enabled),
-        env_vars: Some(serde_json::json!(names)),
+        env_vars: Some(masked(env)),
         gmt_created: Some(shown_time(skill.created_at_ms, TimeFormat::Seconds)),
         skill_icon_url: icon,
         skill_id: Some(skill.id.to_string()),

@@ -20,12 +20,17 @@ pub(crate) mod set_skill_version;
 pub(crate) mod set_tenant_skill_enabled;
 pub(crate) mod withdraw_skill_version;
 
+use std::collections::BTreeMap;
+
 use creel_control::object::ObjectError;
 use creel_control::page::PageNumber;
 use creel_control::skill::{Channel, SkillError};
 use creel_wire::error::{ApiError, ErrorCode};
 use creel_wire::id::SkillId;
+use creel_wire::secret::Secret;
 
+/// What stands for a value that is not shown.
+const MASKED: &str = "******";
 const PAGE_SIZE_DEFAULT: i64 = 20;
 const PAGE_SIZE_MAX: i64 = 100;
 
@@ -42,6 +47,11 @@ fn channel(text: &str) -> Result<Channel, ApiError> {
 
 fn optional_channel(text: Option<&str>) -> Result<Option<Channel>, ApiError> {
     text.filter(|text| !text.is_empty()).map(channel).transpose()
+}
+
+/// The names of variables.
+fn masked(env: BTreeMap<String, Secret>) -> serde_json::Value {
+    env.into_keys().map(|name| (name, MASKED.into())).collect::<serde_json::Map<_, _>>().into()
 }
 
 fn skill_id(id: &str) -> Result<SkillId, ApiError> {

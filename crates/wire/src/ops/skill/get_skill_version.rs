@@ -119,6 +119,10 @@ pub struct Output {
     /// here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// What was given for the skill with this version, and is the skill's once agents get it; absent
+    /// where nothing waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
     /// SHA-256 of the package as it was uploaded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub package_hash: Option<String>,
@@ -261,4 +265,28 @@ pub struct OriginFindings {
     /// What it means.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// Fields of `Pending`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Pending {
+    /// `ENTERPRISE` or `BUSINESS`. Example: `BUSINESS`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skill_channel: Option<String>,
+    /// Its name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Where its icon is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skill_icon_url: Option<String>,
+    /// Its variables, in place of all that the skill has; values are masked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env_vars: Option<serde_json::Value>,
+    /// Masked. Example: `******`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<String>,
 }
