@@ -1,6 +1,7 @@
 """A version of a skill goes from one Creel to another: two servers, two keys, what each believes of the other."""
 
 import io
+import random
 import zipfile
 
 import oss2
@@ -11,6 +12,8 @@ from alibabacloud_tea_openapi.exceptions import ClientException
 
 from harness import Server, until
 
+# The most of a package, and of what is exported.
+PACKAGE_BYTES_MAX = 32 << 20
 SKILL = "---\nname: fish-prices\ndescription: Tells what fish costs.\nversion: 2.1.0\n---\n# Prices\n\nHerring is cheap.\n"
 
 
@@ -27,6 +30,14 @@ def creels(failures):
 def bucket(server: Server, grant) -> oss2.Bucket:
     auth = oss2.StsAuth(grant.access_key_id, grant.access_key_secret, grant.security_token)
     return oss2.Bucket(auth, f"http://{server.endpoint}", grant.bucket)
+
+
+def zipped(files: dict) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path, content in files.items():
+            archive.writestr(path, content)
+    return buffer.getvalue()
 
 
 def parsed(server: Server, content: bytes):
@@ -61,11 +72,7 @@ def known(server: Server, skill_id: str) -> dict:
 def exported(creels) -> tuple[dict, bytes, dict]:
     """What ExportSkillVersion answered, the file, and the version as it is at home."""
     home = creels[0]
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("fish-prices/SKILL.md", SKILL)
-        archive.writestr("fish-prices/list.txt", "herring 1\n")
-    task = parsed(home, buffer.getvalue())
+    task = parsed(home, zipped({"fish-prices/SKILL.md": SKILL, "fish-prices/list.txt": "herring 1\n"}))
     skill_id = made(home, task.task_key)
     there = known(home, skill_id)
     answer = home.own("ExportSkillVersion", SkillId=skill_id, SkillVersion="2.1.0")
@@ -113,3 +120,19 @@ def test_what_was_changed_on_the_way_is_refused(creels, exported):
     }.items():
         task = parsed(away, wrong)
         assert wrong != file and (task.status, task.error_code) == ("FAILED", "Package.BadBundle"), (what, task)
+
+
+def test_what_is_too_large_for_one_file_is_refused(creels):
+    """A package of exactly the size that is allowed, which nothing makes smaller: its record makes it larger."""
+    home = creels[0]
+    files = {"SKILL.md": SKILL.replace("fish-prices", "fish-films"), "film.bin": b""}
+    files["film.bin"] = random.Random(1).randbytes(PACKAGE_BYTES_MAX - len(zipped(files)))
+    content = zipped(files)
+    assert len(content) == PACKAGE_BYTES_MAX
+    task = parsed(home, content)
+    assert task.status == "COMPLETED", task
+    skill_id = made(home, task.task_key)
+    known(home, skill_id)
+    with pytest.raises(ClientException) as refused:
+        home.own("ExportSkillVersion", SkillId=skill_id, SkillVersion="2.1.0")
+    assert refused.value.code == "QuotaExceeded" and "32 MiB" in str(refused.value), refused.value

@@ -269,7 +269,7 @@ pub enum SkillError {
     VersionExists(String),
     #[error("the policy does not allow skills from {0}: SetSkillPolicy's Sources names those that may be")]
     SourceNotAllowed(String),
-    #[error("it is too large for one file of another Creel's")]
+    #[error("with its record it has more than 32 MiB, which no Creel takes as a package")]
     ExportTooLarge,
     #[error("the account has {SKILLS_MAX} skills, the most that it may")]
     TooManySkills,

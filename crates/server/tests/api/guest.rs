@@ -20,6 +20,7 @@ type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStre
 /// A guest's end of a link.
 pub(crate) struct Guest {
     socket: Socket,
+    key: SigningKey,
     /// What its agent shows to the gateway.
     pub(crate) virtual_key: Secret,
 }
@@ -51,7 +52,7 @@ impl Guest {
         assert_eq!(enrolled.runtime_id.as_str(), runtime);
         let url = app.server.agent_url().replacen("http", "ws", 1) + "/guest/v1/link";
         let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-        let mut guest = Self { socket, virtual_key: enrolled.virtual_key };
+        let mut guest = Self { socket, key, virtual_key: enrolled.virtual_key };
         let ToGuest::Challenge { nonce, .. } = guest.hear().await else { panic!("no challenge") };
         let input = hello_signing_input(&nonce, &enrolled.runtime_id, "boot");
         let mut hello = serde_json::to_value(ToServer::Hello {
@@ -59,7 +60,7 @@ impl Guest {
             runtime_id: enrolled.runtime_id,
             boot_id: "boot".to_owned(),
             guest_version: "0".to_owned(),
-            signature: STANDARD.encode(key.sign(&input).to_bytes()),
+            signature: STANDARD.encode(guest.sign(&input)),
             features: vec![FEATURE_COMMANDS.to_owned()],
         })
         .unwrap();
@@ -70,6 +71,10 @@ impl Guest {
         guest.socket.send(Message::text(hello.to_string())).await.unwrap();
         let ToGuest::Welcome { .. } = guest.hear().await else { panic!("not welcome") };
         guest
+    }
+
+    pub(crate) fn sign(&self, input: &[u8]) -> [u8; 64] {
+        self.key.sign(input).to_bytes()
     }
 
     async fn hear(&mut self) -> ToGuest {

@@ -40,6 +40,7 @@ mod requests;
 mod resource_group;
 mod resource_models;
 mod retention;
+mod skill_fetch;
 mod skill_scan;
 mod system_provider;
 mod tag;
