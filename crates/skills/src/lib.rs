@@ -10,4 +10,5 @@ pub mod bundle;
 pub mod package;
 pub mod report;
 pub mod scan;
+mod shown;
 pub mod verdict;

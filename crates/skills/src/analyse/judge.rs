@@ -8,9 +8,10 @@ use std::fmt::Write;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Analysis, MESSAGE_CHARS_MAX, NAME_CHARS_MAX, shown};
+use super::{Analysis, MESSAGE_CHARS_MAX, NAME_CHARS_MAX};
 use crate::package::{Package, SKILL_FILE};
 use crate::report::{Finding, Severity};
+use crate::shown::spelled;
 
 /// Findings of one answer at the most.
 const FINDINGS_MAX: usize = 100;
@@ -57,7 +58,7 @@ impl Prompt {
         let skill = package.files.get_key_value(SKILL_FILE);
         let others = package.files.iter().filter(|(path, _)| path.as_str() != SKILL_FILE);
         for (path, bytes) in skill.into_iter().chain(others) {
-            let path = shown(path, NAME_CHARS_MAX);
+            let path = spelled(path, NAME_CHARS_MAX);
             let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
             let Some(text) = text else {
                 let _ = writeln!(user, "<<<{mark} BINARY {path}, {} bytes>>>", bytes.len());
@@ -190,7 +191,7 @@ pub fn analysis(analyser: &str, package: &Package, body: &[u8]) -> Result<Analys
             severity: told.severity.as_deref().and_then(severity_of).unwrap_or(overall),
             line: told.line.filter(|line| *line > 0 && path.is_some()),
             file: path.unwrap_or_else(|| SKILL_FILE.to_owned()),
-            message: shown(told.message.as_deref().unwrap_or("no message"), MESSAGE_CHARS_MAX),
+            message: spelled(told.message.as_deref().unwrap_or("no message"), MESSAGE_CHARS_MAX),
             excerpt: None,
             analyser: analyser.to_owned(),
         }

@@ -5,13 +5,12 @@ pub mod judge;
 pub mod sarif;
 
 use crate::report::{Finding, Severity, Unread};
+use crate::shown::spelled;
 
 /// Characters of a finding's message at the most.
 const MESSAGE_CHARS_MAX: usize = 500;
 /// Characters of a name (a rule, a file) at the most.
 const NAME_CHARS_MAX: usize = 200;
-/// Characters of an excerpt at the most.
-const EXCERPT_CHARS_MAX: usize = 160;
 
 /// What analysers beside the rules say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +23,7 @@ pub struct Analysis {
 impl Analysis {
     /// That an analyser said nothing that could be used.
     pub fn failed(analyser: &str, reason: &str) -> Self {
-        let reason = format!("the analyser {analyser} failed: {}", shown(reason, MESSAGE_CHARS_MAX));
+        let reason = format!("the analyser {analyser} failed: {}", spelled(reason, MESSAGE_CHARS_MAX));
         Self { findings: Vec::new(), unread: vec![Unread { file: String::new(), reason }] }
     }
 
@@ -35,7 +34,7 @@ impl Analysis {
             severity: Severity::Medium,
             file: String::new(),
             line: None,
-            message: format!("the analyser failed: {}", shown(reason, MESSAGE_CHARS_MAX)),
+            message: format!("the analyser failed: {}", spelled(reason, MESSAGE_CHARS_MAX)),
             excerpt: None,
             analyser: analyser.to_owned(),
         };
@@ -47,27 +46,4 @@ impl Analysis {
         self.findings.extend(other.findings);
         self.unread.extend(other.unread);
     }
-}
-
-/// A stranger's text for people: on one line, cut off, and with a name in place of whatever is not seen.
-fn shown(text: &str, chars: usize) -> String {
-    let mut out = String::new();
-    let mut left = chars;
-    let words = text.split(char::is_whitespace).filter(|word| !word.is_empty());
-    for (at, word) in words.enumerate() {
-        for c in (at > 0).then_some(' ').into_iter().chain(word.chars()) {
-            if left == 0 {
-                out.push('…');
-                return out;
-            }
-            left -= 1;
-            // quotes are seen; what Rust escapes besides them is not
-            if matches!(c, '"' | '\'' | '\\') {
-                out.push(c);
-            } else {
-                out.extend(c.escape_debug());
-            }
-        }
-    }
-    out
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Analysis, EXCERPT_CHARS_MAX, MESSAGE_CHARS_MAX, NAME_CHARS_MAX, shown};
+use super::{Analysis, MESSAGE_CHARS_MAX, NAME_CHARS_MAX};
 use crate::report::{FINDINGS_MAX, Finding, Severity, Unread};
+use crate::shown::{EXCERPT_CHARS_MAX, spelled};
 
 /// Why a log cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -165,7 +166,7 @@ pub fn analysis(analyser: &str, root: &str, log: &[u8]) -> Result<Analysis, Sari
             run.invocations.iter().flat_map(|invocation| &invocation.tool_execution_notifications);
         let errors = notifications.filter(|notification| notification.level.as_deref() == Some("error"));
         found.unread.extend(errors.take(FINDINGS_MAX).map(|error| {
-            let what = shown(text_of(&error.message).unwrap_or("an error"), MESSAGE_CHARS_MAX);
+            let what = spelled(text_of(&error.message).unwrap_or("an error"), MESSAGE_CHARS_MAX);
             let file = error.locations.first().map(|place| path(place, root)).unwrap_or_default();
             Unread { file, reason: format!("the analyser {analyser} could not read it: {what}") }
         }));
@@ -197,14 +198,14 @@ fn finding(analyser: &str, root: &str, run: &Run, result: &Outcome) -> Option<Fi
     let place = result.locations.first();
     let region = place.map(|place| &place.physical_location.region);
     Some(Finding {
-        rule: format!("{analyser}.{}", shown(name, NAME_CHARS_MAX)),
+        rule: format!("{analyser}.{}", spelled(name, NAME_CHARS_MAX)),
         severity,
         file: place.map(|place| path(place, root)).unwrap_or_default(),
         line: region.and_then(|region| region.start_line).filter(|line| *line > 0),
-        message: shown(message, MESSAGE_CHARS_MAX),
+        message: spelled(message, MESSAGE_CHARS_MAX),
         excerpt: region
             .and_then(|region| text_of(&region.snippet))
-            .map(|text| shown(text, EXCERPT_CHARS_MAX)),
+            .map(|text| spelled(text, EXCERPT_CHARS_MAX)),
         analyser: analyser.to_owned(),
     })
 }
@@ -250,7 +251,7 @@ fn path(place: &Location, root: &str) -> String {
     let decoded = percent_encoding::percent_decode_str(uri).decode_utf8_lossy();
     let path = decoded.strip_prefix("file://").unwrap_or(&decoded);
     let path = path.strip_prefix(root).unwrap_or(path).trim_start_matches('/');
-    shown(path.strip_prefix("./").unwrap_or(path), NAME_CHARS_MAX)
+    spelled(path.strip_prefix("./").unwrap_or(path), NAME_CHARS_MAX)
 }
 
 #[cfg(test)]

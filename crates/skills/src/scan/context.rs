@@ -2,8 +2,8 @@
 
 use regex::Regex;
 
-use super::shown;
 use crate::package::Manifest;
+use crate::shown;
 
 /// Installers that everybody knows, as their addresses begin.
 pub(super) const INSTALLERS: &str = include_str!("../../rules/installers.txt");

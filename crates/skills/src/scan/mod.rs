@@ -19,7 +19,6 @@ mod kind;
 mod nested;
 mod pass;
 mod secrets;
-mod shown;
 mod supply;
 mod texts;
 mod views;

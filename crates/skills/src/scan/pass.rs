@@ -7,9 +7,10 @@ use sha2::{Digest, Sha256};
 use super::binary::{self, Inside};
 use super::combine::Signal;
 use super::kind::{self, Kind};
-use super::{ANALYSER, FINDINGS_MAX, Scanner, hex, nested, score, shown};
+use super::{ANALYSER, FINDINGS_MAX, Scanner, hex, nested, score};
 use crate::package::Package;
 use crate::report::{Finding, Report, Severity, Unread};
+use crate::shown;
 
 /// How deep pieces stand in pieces.
 const DEPTH_MAX: u32 = 5;
@@ -274,7 +275,7 @@ impl Pass<'_> {
             file: file.to_owned(),
             line,
             message: message.to_owned(),
-            excerpt: excerpt.map(shown::spelled),
+            excerpt: excerpt.map(|text| shown::spelled(text, shown::EXCERPT_CHARS_MAX)),
             analyser: ANALYSER.to_owned(),
         });
     }

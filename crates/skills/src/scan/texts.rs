@@ -3,11 +3,12 @@
 use super::combine::Signal;
 use super::context::Source;
 use super::engine::{Hit, Set};
+use super::hidden;
 use super::kind::{self, Kind};
 use super::pass::{Origin, Part, Pass, Piece};
 use super::views::{self, Views};
-use super::{hidden, shown};
 use crate::report::Severity;
+use crate::shown;
 
 /// Signals of one kind in one file.
 const SIGNALS_MAX: usize = 12;
