@@ -43,53 +43,82 @@ pub struct AuthedIdentity {
     pub auto_install: bool,
 }
 
-impl Skills {
-    /// Authorises skills for identities: all or nothing. With `auto_install` agents get them at once, else they may have
-    /// them. What was authorised before takes the new `auto_install`.
-    pub async fn authorise(
-        &self,
-        actor: Actor,
-        channel: Channel,
-        skill_ids: Vec<String>,
-        identities: Vec<NamedIdentity>,
-        auto_install: bool,
-    ) -> Result<(), SkillError> {
-        let now_ms = self.store.clock().now_ms();
-        self.store
-            .write(move |tx| {
-                Box::pin(async move {
-                    audit(tx, &actor, &skill_ids, &identities, now_ms).await?;
-                    let skills = lock_skills(tx, &actor.account_id, Some(channel), &skill_ids).await?;
-                    let found = resolve(tx, &actor.account_id, &identities).await?;
-                    tx.delete_skill_auths(&skills, &found).await?;
-                    tx.insert_skill_auths(&actor.account_id, &skills, &found, auto_install, now_ms).await?;
-                    for identity in &found {
-                        if tx.count_skills_of(&actor.account_id, identity).await? > SKILLS_OF_IDENTITY_MAX {
-                            return Err(SkillError::TooManyOfIdentity { identity: identity.id.clone() });
-                        }
-                    }
-                    Ok(super::version::changed(tx, &actor).await?)
-                })
-            })
-            .await
+/// A change of skills and of who may have them: all of it or nothing.
+#[derive(Debug, Clone)]
+pub enum SkillChange {
+    /// Gives skills to identities. With `auto_install` agents get them at once, else they may have them; what was authorised
+    /// before takes the new `auto_install`.
+    Authorise { channel: Channel, skills: Vec<String>, identities: Vec<NamedIdentity>, auto_install: bool },
+    /// Takes skills from identities; where one does not have one, nothing happens.
+    Cancel { channel: Channel, skills: Vec<String>, identities: Vec<NamedIdentity> },
+    /// Turns skills on or off: off, they stay on agents and are not seen.
+    Enable { channel: Option<Channel>, skills: Vec<String>, enabled: bool },
+    /// Deletes skills with all versions; they leave every agent. Their content is collected later.
+    Delete { channel: Option<Channel>, skills: Vec<String> },
+    /// Turns the security policy of runtimes on or off: only authorised skills may be on them.
+    Secure { channel: Channel, runtimes: Vec<String>, on: bool },
+}
+
+impl SkillChange {
+    /// What it names, as the audit log has it.
+    fn resources(&self) -> Vec<&str> {
+        let none: &[NamedIdentity] = &[];
+        let (named, identities) = match self {
+            Self::Authorise { skills, identities, .. } | Self::Cancel { skills, identities, .. } => {
+                (skills, identities.as_slice())
+            }
+            Self::Enable { skills, .. } | Self::Delete { skills, .. } => (skills, none),
+            Self::Secure { runtimes, .. } => (runtimes, none),
+        };
+        let identities = identities.iter().map(|identity| identity.0.as_str());
+        named.iter().map(String::as_str).chain(identities).collect()
     }
 
-    /// Takes skills from identities; where one does not have one, nothing happens.
-    pub async fn cancel(
-        &self,
-        actor: Actor,
-        channel: Channel,
-        skill_ids: Vec<String>,
-        identities: Vec<NamedIdentity>,
-    ) -> Result<(), SkillError> {
+    async fn make(self, tx: &mut Tx, account_id: &AccountId, now_ms: i64) -> Result<(), SkillError> {
+        match self {
+            Self::Authorise { channel, skills, identities, auto_install } => {
+                let skills = lock_skills(tx, account_id, Some(channel), &skills).await?;
+                let found = resolve(tx, account_id, &identities).await?;
+                tx.delete_skill_auths(&skills, &found).await?;
+                tx.insert_skill_auths(account_id, &skills, &found, auto_install, now_ms).await?;
+                for identity in &found {
+                    if tx.count_skills_of(account_id, identity).await? > SKILLS_OF_IDENTITY_MAX {
+                        return Err(SkillError::TooManyOfIdentity { identity: identity.id.clone() });
+                    }
+                }
+            }
+            Self::Cancel { channel, skills, identities } => {
+                let skills = lock_skills(tx, account_id, Some(channel), &skills).await?;
+                let found = resolve(tx, account_id, &identities).await?;
+                tx.delete_skill_auths(&skills, &found).await?;
+            }
+            Self::Enable { channel, skills, enabled } => {
+                for skill in lock_skills(tx, account_id, channel, &skills).await? {
+                    tx.set_skill_enabled(&skill.id, enabled).await?;
+                }
+            }
+            Self::Delete { channel, skills } => {
+                let skills = lock_skills(tx, account_id, channel, &skills).await?;
+                tx.delete_skills(&skills).await?;
+            }
+            Self::Secure { channel, runtimes, on } => {
+                let ids = lock_runtimes(tx, account_id, &runtimes).await?;
+                tx.set_skill_security(account_id, channel, &ids, on, now_ms).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Skills {
+    /// Makes a change, which agents follow.
+    pub async fn change(&self, actor: Actor, change: SkillChange) -> Result<(), SkillError> {
         let now_ms = self.store.clock().now_ms();
         self.store
             .write(move |tx| {
                 Box::pin(async move {
-                    audit(tx, &actor, &skill_ids, &identities, now_ms).await?;
-                    let skills = lock_skills(tx, &actor.account_id, Some(channel), &skill_ids).await?;
-                    let found = resolve(tx, &actor.account_id, &identities).await?;
-                    tx.delete_skill_auths(&skills, &found).await?;
+                    actor.audit(tx, &change.resources(), now_ms).await?;
+                    change.make(tx, &actor.account_id, now_ms).await?;
                     Ok(super::version::changed(tx, &actor).await?)
                 })
             })
@@ -110,76 +139,6 @@ impl Skills {
         Ok(self.store.list_skill_auths(&skill.id, page).await?)
     }
 
-    /// Turns skills on or off: off, they stay on agents and are not seen.
-    pub async fn set_enabled(
-        &self,
-        actor: Actor,
-        channel: Option<Channel>,
-        skill_ids: Vec<String>,
-        enabled: bool,
-    ) -> Result<(), SkillError> {
-        let now_ms = self.store.clock().now_ms();
-        self.store
-            .write(move |tx| {
-                Box::pin(async move {
-                    audit(tx, &actor, &skill_ids, &[], now_ms).await?;
-                    for skill in lock_skills(tx, &actor.account_id, channel, &skill_ids).await? {
-                        tx.set_skill_enabled(&skill.id, enabled).await?;
-                    }
-                    Ok(super::version::changed(tx, &actor).await?)
-                })
-            })
-            .await
-    }
-
-    /// Deletes skills with all versions; they leave every agent. Their content is collected later.
-    pub async fn delete(
-        &self,
-        actor: Actor,
-        channel: Option<Channel>,
-        skill_ids: Vec<String>,
-    ) -> Result<(), SkillError> {
-        let now_ms = self.store.clock().now_ms();
-        self.store
-            .write(move |tx| {
-                Box::pin(async move {
-                    audit(tx, &actor, &skill_ids, &[], now_ms).await?;
-                    let skills = lock_skills(tx, &actor.account_id, channel, &skill_ids).await?;
-                    tx.delete_skills(&skills).await?;
-                    Ok(super::version::changed(tx, &actor).await?)
-                })
-            })
-            .await
-    }
-
-    /// Turns the security policy of runtimes on or off: only authorised skills may be on them. All or nothing.
-    pub async fn set_security(
-        &self,
-        actor: Actor,
-        channel: Channel,
-        runtimes: Vec<String>,
-        on: bool,
-    ) -> Result<(), SkillError> {
-        let now_ms = self.store.clock().now_ms();
-        self.store
-            .write(move |tx| {
-                Box::pin(async move {
-                    let resources: Vec<&str> = runtimes.iter().map(String::as_str).collect();
-                    actor.audit(tx, &resources, now_ms).await?;
-                    let found = tx.lock_runtimes(&actor.account_id, &runtimes).await?;
-                    let missing =
-                        runtimes.iter().find(|id| !found.iter().any(|runtime| runtime.is_named(id)));
-                    if let Some(id) = missing {
-                        return Err(SkillError::RuntimeNotFound(id.clone()));
-                    }
-                    let ids: Vec<RuntimeId> = found.into_iter().map(|runtime| runtime.id).collect();
-                    tx.set_skill_security(&actor.account_id, channel, &ids, on, now_ms).await?;
-                    Ok(super::version::changed(tx, &actor).await?)
-                })
-            })
-            .await
-    }
-
     /// One page of the runtimes whose security policy is on, oldest first, and how many there are.
     pub async fn secured(
         &self,
@@ -189,18 +148,6 @@ impl Skills {
     ) -> Result<(Vec<RuntimeId>, i64), SkillError> {
         Ok(self.store.list_skill_security(account_id, channel, page).await?)
     }
-}
-
-async fn audit(
-    tx: &mut Tx,
-    actor: &Actor,
-    skills: &[String],
-    identities: &[NamedIdentity],
-    now_ms: i64,
-) -> Result<(), SkillError> {
-    let named = identities.iter().map(|identity| identity.0.as_str());
-    let resources: Vec<&str> = skills.iter().map(String::as_str).chain(named).collect();
-    Ok(actor.audit(tx, &resources, now_ms).await?)
 }
 
 /// The skills of an account that these ids name, locked where the database has row locks; all or an error.
@@ -217,6 +164,19 @@ pub(super) async fn lock_skills(
     match missing {
         Some(id) => Err(SkillError::NotFound(id.clone())),
         None => Ok(found),
+    }
+}
+
+/// The runtimes of an account that these names mean, locked; all or an error.
+async fn lock_runtimes(
+    tx: &mut Tx,
+    account_id: &AccountId,
+    names: &[String],
+) -> Result<Vec<RuntimeId>, SkillError> {
+    let found = tx.lock_runtimes(account_id, names).await?;
+    match names.iter().find(|name| !found.iter().any(|runtime| runtime.is_named(name))) {
+        Some(name) => Err(SkillError::RuntimeNotFound(name.clone())),
+        None => Ok(found.into_iter().map(|runtime| runtime.id).collect()),
     }
 }
 
@@ -242,11 +202,8 @@ async fn resolve(
         }
     }
     if !runtimes.is_empty() {
-        let locked = tx.lock_runtimes(account_id, &runtimes).await?;
-        if let Some(id) = runtimes.iter().find(|id| !locked.iter().any(|runtime| runtime.is_named(id))) {
-            return Err(SkillError::RuntimeNotFound(id.clone()));
-        }
-        found.extend(locked.iter().map(|runtime| Identity::new(IdentityKind::Runtime, runtime.id.as_str())));
+        let locked = lock_runtimes(tx, account_id, &runtimes).await?;
+        found.extend(locked.iter().map(|id| Identity::new(IdentityKind::Runtime, id.as_str())));
     }
     let locked = user::lock_named(tx, account_id, &users).await?.map_err(SkillError::UserNotFound)?;
     found.extend(locked.iter().map(|user| Identity::new(IdentityKind::User, user.as_str())));

@@ -34,7 +34,7 @@ use crate::secrets::{Sealer, SecretsError};
 use crate::store::{Store, StoreError};
 
 pub(crate) use auth::Granted;
-pub use auth::{AuthedIdentity, Identity, IdentityKind, NamedIdentity};
+pub use auth::{AuthedIdentity, Identity, IdentityKind, NamedIdentity, SkillChange};
 pub use create::NewSkill;
 pub use exchange::{Exported, SOURCE_CREEL};
 pub(crate) use inventory::state_from_word;

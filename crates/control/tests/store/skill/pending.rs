@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use creel_control::page::PageNumber;
 use creel_control::runtime::Runtimes;
 use creel_control::skill::{
-    Channel, Decision, NamedIdentity, NewSkill, Pending, Review, ScanStatus, SkillFilter, SkillVersion,
-    SkillView, Skills,
+    Channel, Decision, NamedIdentity, NewSkill, Pending, Review, ScanStatus, SkillChange, SkillFilter,
+    SkillVersion, SkillView, Skills,
 };
 use creel_control::store::params;
 use creel_testkit::{TestStore, both_databases};
@@ -69,10 +69,13 @@ impl Kitchen {
         let id = skills.create(place.actor("CreateTenantSkill"), new).await.unwrap();
         let this = Self { place, skills, runtime, id };
         this.scan().await;
-        let identities = vec![NamedIdentity(this.runtime.to_string())];
-        let ids = vec![this.id.to_string()];
-        let actor = this.place.actor("SetIdentitySkillAuth");
-        this.skills.authorise(actor, Channel::Enterprise, ids, identities, true).await.unwrap();
+        let change = SkillChange::Authorise {
+            channel: Channel::Enterprise,
+            skills: vec![this.id.to_string()],
+            identities: vec![NamedIdentity(this.runtime.to_string())],
+            auto_install: true,
+        };
+        this.skills.change(this.place.actor("SetIdentitySkillAuth"), change).await.unwrap();
         this
     }
 
@@ -273,8 +276,8 @@ both_databases! {
         let key = kitchen.skills.desired(&kitchen.runtime).await.unwrap().install[0].api_key.clone();
         assert_eq!(key.unwrap().expose(), "key-fourth");
         kitchen.add("1.3.0", DOUBTFUL, "fifth").await;
-        let ids = vec![kitchen.id.to_string()];
-        kitchen.skills.delete(kitchen.place.actor("DeleteTenantSkills"), None, ids).await.unwrap();
+        let change = SkillChange::Delete { channel: None, skills: vec![kitchen.id.to_string()] };
+        kitchen.skills.change(kitchen.place.actor("DeleteTenantSkills"), change).await.unwrap();
         assert_eq!(kitchen.secrets().await, (0, 0));
     }
 

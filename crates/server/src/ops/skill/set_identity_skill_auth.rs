@@ -1,7 +1,7 @@
 //! SetIdentitySkillAuth: gives skills to runtimes, resource groups and users, or takes them.
 
 use creel_control::access::Actor;
-use creel_control::skill::NamedIdentity;
+use creel_control::skill::{NamedIdentity, SkillChange};
 use creel_wire::error::ApiError;
 use creel_wire::ops::skill::set_identity_skill_auth::{Input, Output};
 
@@ -16,11 +16,12 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
         app.check_region(&identity.region_id)?;
         identities.push(NamedIdentity(identity.identity_id));
     }
-    let done = if input.operation_type == "SET_AUTH" {
-        app.skills.authorise(actor, channel, input.skill_ids, identities, input.auto_install).await
+    let skills = input.skill_ids;
+    let change = if input.operation_type == "SET_AUTH" {
+        SkillChange::Authorise { channel, skills, identities, auto_install: input.auto_install }
     } else {
-        app.skills.cancel(actor, channel, input.skill_ids, identities).await
+        SkillChange::Cancel { channel, skills, identities }
     };
-    done.map_err(api_error)?;
+    app.skills.change(actor, change).await.map_err(api_error)?;
     Ok(Output {})
 }

@@ -1,6 +1,7 @@
 //! SetIdentitySkillSecurity: on these runtimes only authorised skills may be, or any.
 
 use creel_control::access::Actor;
+use creel_control::skill::SkillChange;
 use creel_wire::error::ApiError;
 use creel_wire::ops::skill::set_identity_skill_security::{Input, Output};
 
@@ -14,6 +15,7 @@ pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Outp
         app.check_region(&identity.region_id)?;
         runtimes.push(identity.identity_id);
     }
-    app.skills.set_security(actor, channel, runtimes, input.enabled).await.map_err(api_error)?;
+    let change = SkillChange::Secure { channel, runtimes, on: input.enabled };
+    app.skills.change(actor, change).await.map_err(api_error)?;
     Ok(Output {})
 }

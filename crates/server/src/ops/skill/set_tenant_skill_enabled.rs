@@ -1,6 +1,7 @@
 //! SetTenantSkillEnabled: turns skills on or off on every agent that has them.
 
 use creel_control::access::Actor;
+use creel_control::skill::SkillChange;
 use creel_wire::error::ApiError;
 use creel_wire::ops::skill::set_tenant_skill_enabled::{Input, Output};
 
@@ -9,6 +10,7 @@ use crate::app::App;
 
 pub(crate) async fn handle(app: &App, actor: Actor, input: Input) -> Result<Output, ApiError> {
     let channel = optional_channel(input.skill_channel.as_deref())?;
-    app.skills.set_enabled(actor, channel, input.skill_ids, input.enabled).await.map_err(api_error)?;
+    let change = SkillChange::Enable { channel, skills: input.skill_ids, enabled: input.enabled };
+    app.skills.change(actor, change).await.map_err(api_error)?;
     Ok(Output {})
 }
