@@ -61,6 +61,7 @@ pub use deductions::{DeductionFilter, DeductionPage, Deductions, HourDeduction, 
 pub use handle::{Ledger, Place, Reservation};
 pub use member::Cluster;
 pub(crate) use pack::PackLoad;
+pub(crate) use period::month_first_ms;
 pub use period::{PeriodUnit, hour_of, hour_start_ms, month_of, span_of};
 pub use prices::{MultiplierRange, Preview, Price, PriceList, PriceOf, PriceSeed};
 pub(crate) use quota::LimitLoad;

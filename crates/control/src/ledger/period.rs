@@ -51,6 +51,12 @@ pub(crate) fn month_start_ms(at_ms: i64) -> i64 {
     start_ms(date.year(), date.month())
 }
 
+/// The first moment of a month, such as 202601.
+pub(crate) fn month_first_ms(month: i64) -> i64 {
+    let year = i16::try_from(month.div_euclid(100)).unwrap_or(i16::MAX);
+    start_ms(year, i8::try_from(month.rem_euclid(100)).unwrap_or(i8::MAX))
+}
+
 /// The first moment of the day that `at_ms` is in.
 pub(crate) fn day_start_ms(at_ms: i64) -> i64 {
     at_ms.div_euclid(24 * HOUR_MS) * 24 * HOUR_MS

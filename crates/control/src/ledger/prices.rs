@@ -122,11 +122,11 @@ impl Credits {
         card: &RateCard,
     ) -> Result<Preview, LedgerError> {
         let mut preview = Preview::default();
-        let mut after = String::new();
+        let mut after = (i64::MIN, String::new());
         loop {
-            let page = self.store.scan_month(account_id, month, &after, PAGE_ENTRIES).await?;
+            let page = self.store.scan_month(account_id, month, (after.0, &after.1), PAGE_ENTRIES).await?;
             let Some(last) = page.last() else { return Ok(preview) };
-            last.id.clone_into(&mut after);
+            after = (last.created_at_ms, last.id.clone());
             let is_meant = |entry: &&Entry| {
                 let of_provider = entry.provider_id.as_str() == provider || entry.provider_name == provider;
                 entry.part == 0 && of_provider && entry.model_code == model_code

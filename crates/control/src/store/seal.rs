@@ -53,11 +53,12 @@ impl Store {
                 Expr::tuple([Expr::col(at_ms), Expr::col("id")])
                     .gt(Expr::tuple([Expr::val(after.0), Expr::val(after.1.as_str())])),
             )
-            // By the index's first column too, so that it serves the order where that column is null.
-            .order_by("batch", Order::Asc)
-            .order_by(at_ms, Order::Asc)
-            .order_by("id", Order::Asc)
             .limit(limit);
+        if log == Log::Audit {
+            // By its index's first column too, so that it serves the order where that column is null.
+            select.order_by("batch", Order::Asc);
+        }
+        select.order_by(at_ms, Order::Asc).order_by("id", Order::Asc);
         self.db().select(&select).await?.iter().map(|row| seal_row(log, row)).collect()
     }
 

@@ -13,8 +13,8 @@ use super::StoreError;
 /// table that is here is here with all its indexes.
 const SHAPE: &[(&str, &str, &str)] = &[
     ("ledger_entry", "sqlite_autoindex_ledger_entry_1", "2000000 1"),
-    ("ledger_entry", "ledger_entry_runtime", "2000000 1000 1 1"),
-    ("ledger_entry", "ledger_entry_account", "2000000 1000000 10 1"),
+    ("ledger_entry", "ledger_entry_runtime", "2000000 1000 1"),
+    ("ledger_entry", "ledger_entry_account", "2000000 1000000 10"),
     ("runtime", "sqlite_autoindex_runtime_1", "200000 1"),
     ("runtime", "sqlite_autoindex_runtime_2", "200000 1"),
     ("runtime", "runtime_account_id", "200000 100000 1"),

@@ -7,7 +7,7 @@ use creel_wire::price::Usage;
 
 use super::super::{Row, Store, StoreError, params};
 use super::rows::{columns, entry};
-use crate::ledger::{Entry, ModelUsage, ReportBy, ReportRow};
+use crate::ledger::{Entry, ModelUsage, ReportBy, ReportRow, month_first_ms};
 
 /// Rows of one report at the most.
 const ROWS_MAX: i64 = 100_000;
@@ -17,6 +17,12 @@ const TOKENS: &str = "CAST(COALESCE(SUM(e.input_tokens), 0) AS BIGINT) AS input_
     CAST(COALESCE(SUM(e.cache_write_tokens), 0) AS BIGINT) AS cache_write_tokens,
     CAST(COALESCE(SUM(e.output_tokens), 0) AS BIGINT) AS output_tokens,
     CAST(COALESCE(SUM(e.reasoning_tokens), 0) AS BIGINT) AS reasoning_tokens";
+
+/// No entry of a month is older: a call may end long after the month in which it began, and before it only by a clock that
+/// was set back.
+fn oldest_ms(month: i64) -> i64 {
+    month_first_ms(month) - 86_400_000
+}
 
 fn usage(row: &Row) -> Result<Usage, StoreError> {
     let tokens = |column: &str| row.int(column).map(|count| count.max(0).unsigned_abs());
@@ -30,19 +36,21 @@ fn usage(row: &Row) -> Result<Usage, StoreError> {
 }
 
 impl Store {
-    /// A month's entries of an account behind an id, by id.
+    /// A month's entries of an account behind a time and id, in the order of both.
     pub(crate) async fn scan_month(
         &self,
         account_id: &AccountId,
         month: i64,
-        after: &str,
+        after: (i64, &str),
         limit: i64,
     ) -> Result<Vec<Entry>, StoreError> {
         let sql = format!(
-            "SELECT {} FROM ledger_entry WHERE account_id = $1 AND month = $2 AND id > $3 ORDER BY id LIMIT $4",
+            "SELECT {} FROM ledger_entry
+             WHERE account_id = $1 AND month = $2 AND created_at_ms >= $3 AND (created_at_ms, id) > ($4, $5)
+             ORDER BY created_at_ms, id LIMIT $6",
             columns()
         );
-        let values = params![account_id.as_str(), month, after, limit];
+        let values = params![account_id.as_str(), month, oldest_ms(month), after.0, after.1, limit];
         self.db().fetch_all(sql, values).await?.iter().map(entry).collect()
     }
 
@@ -63,7 +71,7 @@ impl Store {
             ReportBy::Tag(_) => (
                 "t.tag_value",
                 "CAST(NULL AS TEXT)",
-                "LEFT JOIN runtime_tag AS t ON t.runtime_id = e.runtime_id AND t.tag_key = $3",
+                "LEFT JOIN runtime_tag AS t ON t.runtime_id = e.runtime_id AND t.tag_key = $4",
             ),
         };
         let tokens = TOKENS;
@@ -72,12 +80,12 @@ impl Store {
                     CAST(SUM(CASE WHEN e.part = 0 THEN 1 ELSE 0 END) AS BIGINT) AS calls, {tokens},
                     CAST(SUM(e.micros) AS BIGINT) AS micros, CAST(SUM(e.unbilled_micros) AS BIGINT) AS unbilled
              FROM ledger_entry AS e {join}
-             WHERE e.account_id = $1 AND e.month = $2 GROUP BY {key}
+             WHERE e.account_id = $1 AND e.month = $2 AND e.created_at_ms >= $3 GROUP BY {key}
              UNION ALL SELECT 1, NULL, NULL, 0, 0, 0, 0, 0, 0,
                     COALESCE((SELECT used_micros FROM usage_month WHERE subject_id = $1 AND month = $2), 0), 0
              ORDER BY is_total, key LIMIT {ROWS_MAX}"
         );
-        let mut values = params![account_id.as_str(), month];
+        let mut values = params![account_id.as_str(), month, oldest_ms(month)];
         if let ReportBy::Tag(tag) = by {
             values.push(tag.into());
         }
