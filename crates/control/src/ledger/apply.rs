@@ -162,7 +162,7 @@ async fn write_rows(
     let missing = batch.iter().filter(|settlement| !present.contains(settlement.settle.call_id.as_str()));
     let mut entries: Vec<Entry> = missing.flat_map(Settlement::entries).collect();
     tx.name_users(&mut entries).await?;
-    tx.insert_entries(&entries).await?;
+    tx.insert_entries(&entries, now_ms).await?;
     tx.add_sums(&Sums::of(&entries)).await?;
     alerts::note(tx, &entries, now_ms).await?;
     if tx.is_postgres() {

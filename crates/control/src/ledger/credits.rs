@@ -280,7 +280,7 @@ impl Credits {
                     if corrections.is_empty() {
                         return Err(LedgerError::NotUnsettled(call_id));
                     }
-                    match tx.insert_entries(&corrections).await {
+                    match tx.insert_entries(&corrections, now_ms).await {
                         Err(StoreError::Unique(_)) => return Err(LedgerError::NotUnsettled(call_id)),
                         other => other?,
                     }

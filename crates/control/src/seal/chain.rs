@@ -43,12 +43,16 @@ pub struct Record {
 
 /// Hashes as hexadecimal.
 mod hex_text {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
 
     use super::Hash;
 
     pub(super) fn serialize<S: Serializer>(hash: &Hash, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(hash))
+        let mut text = [0; 64];
+        hex::encode_to_slice(hash, &mut text).map_err(S::Error::custom)?;
+        serializer.serialize_str(std::str::from_utf8(&text).map_err(S::Error::custom)?)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
@@ -120,7 +124,7 @@ impl Root {
 }
 
 /// Follows records and tells where they do not follow from each other.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Chain {
     log: String,
     key: PublicKey,

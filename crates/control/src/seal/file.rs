@@ -72,13 +72,20 @@ impl RootsFile {
     /// # Errors
     /// If it cannot be written; then none of them or some of them are there.
     pub fn append(&self, records: &[Record]) -> Result<(), FileError> {
+        let failed =
+            |error: serde_json::Error| FileError::Write { path: self.path.clone(), source: error.into() };
+        let lines = records.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
+        self.append_lines(&lines.map_err(failed)?)
+    }
+
+    /// As [`RootsFile::append`], of records that are text already.
+    ///
+    /// # Errors
+    /// If it cannot be written; then none of them or some of them are there.
+    pub(crate) fn append_lines(&self, lines: &[String]) -> Result<(), FileError> {
+        let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
         let failed = |source| FileError::Write { path: self.path.clone(), source };
-        let mut text = Vec::new();
-        for record in records {
-            serde_json::to_writer(&mut text, record).map_err(|error| failed(error.into()))?;
-            text.push(b'\n');
-        }
-        self.append_bytes(&text).map_err(failed)
+        self.append_bytes(text.as_bytes()).map_err(failed)
     }
 
     fn append_bytes(&self, text: &[u8]) -> std::io::Result<()> {

@@ -1,14 +1,14 @@
 //! Keeps the audit log and the ledger sealed: what is done to their rows behind Creel's back shows.
 //!
-//! [`Sealer`] puts rows into sealed batches a few seconds after they are committed, [`verify`] finds what was done to
-//! them since. Both logs are sealed in the same way, each by roots of its own; only the audit log's rows are removed
-//! some day. `docs/audit.md` says who can hide what.
+//! Rows are put into sealed batches by the transaction that writes them, or by [`Sealer`] a few seconds later; [`verify`]
+//! finds what was done to them since. Both logs are sealed in the same way, each by roots of its own; only the audit
+//! log's rows are removed some day. `docs/audit.md` says who can hide what.
 
-mod committed;
+mod head;
 mod sealer;
 mod verify;
 
-pub(crate) use committed::Committed;
+pub(crate) use head::{Heads, HeldHead};
 pub use sealer::{Retention, Sealer, SealerConfig};
 pub use verify::{Difference, Verified, verify};
 
@@ -34,7 +34,7 @@ impl Log {
     }
 
     /// The lease under which it is sealed.
-    fn lease(self) -> &'static str {
+    pub(crate) fn lease(self) -> &'static str {
         match self {
             Log::Audit => "audit",
             // The ledger's engine has the other one.

@@ -1,10 +1,12 @@
-//! Puts committed rows into sealed batches, outside the path of writes.
+//! Puts committed rows into sealed batches, and the batches' signed records into the roots file.
 //!
 //! A batch is made in one transaction: the rows' batch number, and the signed record in a table that all processes
-//! share. Then the record goes to the roots file, where the database's administrator cannot reach it. A crash
-//! between the two is made good by the next pass. Rows are found by not having a batch, so one that PostgreSQL commits
-//! late is in a later batch, and none is passed over. One process seals at a time, by a lease; every process that runs
-//! a sealer keeps a roots file of its own up to date, or shares one.
+//! share. Many entries of the ledger are sealed by the transaction that inserts them, where the same process has both
+//! leases: the sealer brings it the chain's head. All other rows are sealed here; they are found by not having a batch, so
+//! one that PostgreSQL commits late is in a later batch, and none is passed over. Every pass takes new records to the
+//! roots file, where the database's administrator cannot reach them: those of this process from its memory, others', and
+//! those of before a crash, from the database. One process seals at a time, by a lease; every process that runs a sealer
+//! keeps a roots file of its own up to date, or shares one.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,17 +14,21 @@ use std::time::Duration;
 
 use creel_wire::id::AccountId;
 
+use super::head::{Head, SealedLine};
 use super::{Log, SealError, SealRow, Unsealed};
 use crate::audit::{Decision, Event, Outcome};
 use crate::id_gen::IdGen;
-use crate::seal::{Chain, Leaf, Record, Root, RootsFile, SealKey};
-use crate::store::{Lease, Store, StoreError};
+use crate::seal::{Chain, Record, Root, RootsFile, SealKey};
+use crate::store::{Lease, Store};
 use crate::tasks::Tasks;
 
 /// Between two passes.
 const PASS_EVERY: Duration = Duration::from_secs(2);
 /// Rows of a batch at the most.
 const BATCH_ROWS: usize = 1_000;
+/// How long the end waits for transactions that seal, and how often it looks.
+const END_MAX: Duration = Duration::from_secs(2);
+const END_LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long the lease lasts; renewed by every pass.
 const LEASE_MS: i64 = 15_000;
 const DAY_MS: i64 = 86_400_000;
@@ -105,24 +111,21 @@ impl Sealer {
                 }
                 tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(PASS_EVERY) => {} }
             }
-            self.give_up_lease().await;
+            self.end().await;
         });
     }
 
-    /// Seals everything that is committed now; gives how many rows that were.
+    /// Seals what is committed and not sealed, and gives how many rows that were. All roots are in the file then.
     pub async fn pass(&mut self) -> Result<usize, SealError> {
         let holds = self.keep_lease().await?;
-        if self.config.log == Log::Ledger {
-            self.store.committed().want(holds);
-        }
         self.follow().await?;
-        if !holds {
-            return Err(SealError::NotTheSealer);
-        }
+        let Some(epoch) = self.epoch.filter(|_| holds) else { return Err(SealError::NotTheSealer) };
+        let head = Head { key: self.config.key.clone(), epoch, last: self.last_root().cloned() };
+        self.store.heads().offer(self.config.log, head);
         self.announce_removal().await?;
         // Said by the file, which the database's administrator cannot write, and not by rows that lost their tags.
         let is_first = self.last_root().is_none();
-        let mut sealed = self.seal_committed().await?;
+        let mut sealed = 0;
         let mut after = (i64::MIN, String::new());
         loop {
             let rows = self.store.list_unsealed(self.config.log, &after, BATCH_ROWS as u64).await?;
@@ -131,32 +134,10 @@ impl Sealer {
             let rows = self.ours(rows, is_first);
             if !rows.is_empty() {
                 sealed += rows.len();
-                self.store.committed().remove(&rows);
                 self.seal(rows, None).await?;
             }
         }
         self.remove_old().await?;
-        Ok(sealed)
-    }
-
-    /// Seals what this process knows to be committed, until little is left.
-    async fn seal_committed(&mut self) -> Result<usize, SealError> {
-        let mut sealed = 0;
-        while self.config.log == Log::Ledger {
-            let rows = self.store.committed().take(BATCH_ROWS);
-            let count = rows.len();
-            if count > 0 {
-                match self.seal(rows, None).await {
-                    Ok(()) => sealed += count,
-                    // One of them was sealed or changed meanwhile: the database says which.
-                    Err(SealError::Overtaken) => break,
-                    Err(error) => return Err(error),
-                }
-            }
-            if count < BATCH_ROWS {
-                break;
-            }
-        }
         Ok(sealed)
     }
 
@@ -176,6 +157,11 @@ impl Sealer {
 
     fn last_root(&self) -> Option<&Root> {
         self.last.as_ref().and_then(Option::as_ref)
+    }
+
+    /// The file's; 0 without any.
+    fn last_batch(&self) -> i64 {
+        self.last_root().map_or(0, |root| root.batch)
     }
 
     async fn keep_lease(&mut self) -> Result<bool, SealError> {
@@ -201,7 +187,17 @@ impl Sealer {
         Ok(self.epoch.is_some())
     }
 
-    async fn give_up_lease(&mut self) {
+    /// What is written from now on waits for the next start, so that the file has all roots.
+    async fn end(&mut self) {
+        let ended = tokio::time::timeout(END_MAX, async {
+            while !self.store.heads().close(self.config.log) {
+                tokio::time::sleep(END_LOOK_EVERY).await;
+            }
+            self.follow().await
+        });
+        if !matches!(ended.await, Ok(Ok(()))) {
+            tracing::warn!("the last roots come into the roots file with the next start");
+        }
         if let Some(epoch) = self.epoch.take()
             && let Err(error) = self.store.renew_lease(self.config.log.lease(), epoch, 0).await
         {
@@ -215,67 +211,55 @@ impl Sealer {
             let (first_batch, last) = self.on_file(|file| ends(&file)).await?;
             (self.first_batch, self.last) = (first_batch, Some(last));
         }
+        let (log, after) = (self.config.log, self.last_batch());
+        let mut sealed = self.store.heads().take_sealed(log);
+        sealed.retain(|(root, _)| root.batch > after);
+        if sealed.first().is_some_and(|(root, _)| root.batch == after + 1) {
+            self.append(sealed).await?;
+        }
         loop {
-            let after = self.last_root().map_or(0, |root| root.batch);
-            let found = self.store.list_seals(self.config.log, after, PAGE_RECORDS).await?;
+            let found = self.store.list_seals(log, self.last_batch(), PAGE_RECORDS).await?;
             if found.is_empty() {
                 return Ok(());
             }
-            let mut chain =
-                Chain::new(self.config.log.name(), self.config.key.public(), self.last_root().cloned());
+            let mut chain = Chain::new(log.name(), self.config.key.public(), self.last_root().cloned());
             let mut records = Vec::with_capacity(found.len());
             for (batch, json) in found {
                 let record: Record = serde_json::from_str(&json).map_err(|_| SealError::NotARecord(batch))?;
                 chain.follow(&record).map_err(SealError::Forked)?;
-                records.push(record);
+                let line = serde_json::to_string(&record).map_err(|_| SealError::NotARecord(batch))?;
+                records.push((record.root, line));
             }
             self.append(records).await?;
         }
     }
 
-    async fn append(&mut self, records: Vec<Record>) -> Result<(), SealError> {
-        let first = records.first().map(|record| record.root.batch);
-        let last = records.last().map(|record| record.root.clone());
-        self.on_file(move |file| file.append(&records).map_err(SealError::from)).await?;
-        if let (None, Some(first)) = (self.last_root(), first) {
-            self.first_batch = first;
+    async fn append(&mut self, records: Vec<SealedLine>) -> Result<(), SealError> {
+        let (roots, lines): (Vec<Root>, Vec<String>) = records.into_iter().unzip();
+        self.on_file(move |file| file.append_lines(&lines).map_err(SealError::from)).await?;
+        if let (None, Some(first)) = (self.last_root(), roots.first()) {
+            self.first_batch = first.batch;
         }
-        self.last = Some(last);
+        self.last = Some(roots.into_iter().last());
         Ok(())
     }
 
     /// Makes one batch of these rows. An announcement is the one row, not in the store yet and written too, with the
     /// first batch that is kept from then on.
     async fn seal(&mut self, rows: Vec<Unsealed>, announced: Option<(Event, i64)>) -> Result<(), SealError> {
-        let Some(epoch) = self.epoch else { return Err(SealError::NotTheSealer) };
-        let log = self.config.log;
-        let leaves: Vec<Leaf> = rows.iter().map(|row| row.leaf.clone()).collect();
-        let times = rows.iter().map(|row| row.at_ms);
-        let times = (times.clone().min().unwrap_or_default(), times.max().unwrap_or_default());
-        let mut root = Root::next(log.name(), self.last_root(), &leaves, times, self.store.clock().now_ms());
-        root.kept_from = announced.as_ref().map_or(root.kept_from, |(_, kept_from)| *kept_from);
-        let record = root.sign(&self.config.key, leaves);
-        let batch = record.root.batch;
-        let json = serde_json::to_string(&record)
-            .map_err(|_| StoreError::Corrupt { what: "a signed root".to_owned() })?;
+        let (log, now_ms) = (self.config.log, self.store.clock().now_ms());
         self.store
             .write(move |tx| {
                 Box::pin(async move {
-                    if !tx.holds_lease(log.lease(), epoch).await? {
-                        return Err(SealError::NotTheSealer);
-                    }
                     if let Some((event, _)) = &announced {
                         tx.insert_audit(event, None).await?;
                     }
-                    if tx.seal_rows(log, batch, &json, &rows).await? {
-                        Ok(())
-                    } else {
-                        Err(SealError::Overtaken)
-                    }
+                    let kept_from = announced.map(|(_, kept_from)| kept_from);
+                    tx.seal_rows(log, &rows, kept_from, now_ms).await
                 })
             })
             .await?;
-        self.append(vec![record]).await
+        self.follow().await
     }
 
     /// Once rows are a day older than they are kept, says so in an event whose batch also says from where on rows are

@@ -13,8 +13,9 @@ use crate::store::{SealedPosition, Store};
 
 /// Rows that are read at once.
 const PAGE_ROWS: u64 = 1_000;
-/// How often and how long to wait for batches that the database has and the file does not have yet.
-const WAITS: (u32, Duration) = (4, Duration::from_millis(250));
+/// How often and how long to wait for batches that the database has and the file does not have yet: longer than a sealer
+/// that lives takes from pass to pass.
+const WAITS: (u32, Duration) = (20, Duration::from_millis(250));
 
 /// Something that is not as Creel left it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +102,8 @@ pub async fn verify(
     report: &mut (dyn FnMut(Difference) + Send),
 ) -> Result<Verified, SealError> {
     let chain = Chain::new(log.name(), public, None);
-    let mut verifier = Verifier { log, store, file, chain, kept_from: 1, seen: Verified::default(), report };
+    let seen = Verified::default();
+    let mut verifier = Verifier { log, store, file, chain, kept_from: 1, expected: None, seen, report };
     verifier.file().await?;
     verifier.beyond_the_file().await?;
     verifier.unsealed(tag_key).await?;
@@ -115,6 +117,8 @@ struct Verifier<'a> {
     file: &'a RootsFile,
     chain: Chain,
     kept_from: i64,
+    /// The database's last batch when the file's end was first reached: the file must come to have it.
+    expected: Option<i64>,
     seen: Verified,
     report: &'a mut (dyn FnMut(Difference) + Send),
 }
@@ -144,7 +148,7 @@ impl Verifier<'_> {
                 }
                 Some(Err(FileError::Malformed { line, .. })) => self.report(Difference::Line(line)),
                 Some(Err(error)) => return Err(error.into()),
-                None if waits < WAITS.0 && self.database_is_ahead().await? => {
+                None if waits < WAITS.0 && self.expected().await? > self.last_batch() => {
                     waits += 1;
                     tokio::time::sleep(WAITS.1).await;
                 }
@@ -162,24 +166,52 @@ impl Verifier<'_> {
         self.chain.last().map_or(0, |root| root.batch)
     }
 
-    async fn database_is_ahead(&self) -> Result<bool, SealError> {
-        Ok(!self.store.list_seals(self.log, self.last_batch(), 1).await?.is_empty())
+    async fn expected(&mut self) -> Result<i64, SealError> {
+        let batch = match self.expected {
+            Some(batch) => batch,
+            None => self.store.last_seal(self.log).await?,
+        };
+        self.expected = Some(batch);
+        Ok(batch)
     }
 
     /// Roots that only the database has, and rows of batches that nobody signed.
     async fn beyond_the_file(&mut self) -> Result<(), SealError> {
+        self.roots_of_the_database().await?;
+        let mut after = (self.last_batch(), i64::MAX, char::MAX.to_string());
+        loop {
+            let rows = self.store.list_sealed(self.log, &after, i64::MAX, PAGE_ROWS).await?;
+            let Some(end) = rows.last() else { return Ok(()) };
+            after = position(end);
+            // Rows that a server has written since came together with their root.
+            self.roots_of_the_database().await?;
+            for row in rows {
+                let batch = row.batch.unwrap_or_default();
+                if batch > self.last_batch() {
+                    self.report(Difference::Inserted { id: row.id, batch });
+                }
+            }
+        }
+    }
+
+    /// Follows what the file does not have. That is right for batches that are newer than this check.
+    async fn roots_of_the_database(&mut self) -> Result<(), SealError> {
+        let expected = self.expected().await?;
         while let Some((batch, json)) =
             self.store.list_seals(self.log, self.last_batch(), 1).await?.into_iter().next()
         {
             let Ok(record) = serde_json::from_str::<Record>(&json) else { break };
-            if record.root.batch != batch || self.chain.follow(&record).is_err() {
+            let mut chain = self.chain.clone();
+            if record.root.batch != batch || chain.follow(&record).is_err() {
                 break;
             }
-            self.report(Difference::NotInFile { batch });
+            self.chain = chain;
+            if batch <= expected {
+                self.report(Difference::NotInFile { batch });
+            }
             self.batch(&record).await?;
         }
-        let beyond = (self.last_batch(), i64::MAX, char::MAX.to_string());
-        self.inserted(beyond, i64::MAX).await
+        Ok(())
     }
 
     /// Every row behind a position is one too many.

@@ -45,7 +45,7 @@ use futures_util::future::BoxFuture;
 
 use crate::clock::Clock;
 use crate::seal::TagKey;
-use crate::sealing::Committed;
+use crate::sealing::Heads;
 use crate::tasks::Tasks;
 pub use audit::audit_search_statement;
 pub use command::command_list_statement;
@@ -127,7 +127,7 @@ struct Inner {
     topics: Topics,
     recent: Arc<recent::Recent>,
     audit_key: Arc<OnceLock<TagKey>>,
-    committed: Arc<Committed>,
+    heads: Arc<Heads>,
     clock: Arc<dyn Clock>,
 }
 
@@ -142,11 +142,10 @@ impl Store {
         let topics = Topics::default();
         let audit_key = Arc::<OnceLock<TagKey>>::default();
         let recent = Arc::<recent::Recent>::default();
-        let committed = Arc::<Committed>::default();
-        let told =
-            writer::Told { topics: topics.clone(), recent: recent.clone(), committed: committed.clone() };
+        let heads = Arc::<Heads>::default();
+        let told = writer::Told { topics: topics.clone(), recent: recent.clone(), heads: heads.clone() };
         let writer = writer::Writer::start(&db, told, audit_key.clone(), tasks).await?;
-        Ok(Self { inner: Arc::new(Inner { db, writer, topics, recent, audit_key, committed, clock }) })
+        Ok(Self { inner: Arc::new(Inner { db, writer, topics, recent, audit_key, heads, clock }) })
     }
 
     /// Marks the audit rows that are written from now on; the first key stays.
@@ -155,9 +154,9 @@ impl Store {
         let _ = self.inner.audit_key.set(key);
     }
 
-    /// What was committed and is not sealed yet.
-    pub(crate) fn committed(&self) -> &Committed {
-        &self.inner.committed
+    /// What the next batches of sealed logs are made with.
+    pub(crate) fn heads(&self) -> &Arc<Heads> {
+        &self.inner.heads
     }
 
     /// The clock that stamps rows.

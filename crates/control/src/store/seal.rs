@@ -8,7 +8,7 @@ use super::audit::{rows_of_audit, stored_event};
 use super::batch::padded;
 use super::ledger::{rows_of_ledger, seal_row_of_entry};
 use super::{Row, Store, StoreError, Tx, Value, params};
-use crate::sealing::{Log, SealRow, Unsealed};
+use crate::sealing::{Log, SealError, SealRow, Unsealed};
 
 /// Ids in one statement at the most.
 const IDS_MAX: usize = 500;
@@ -131,22 +131,43 @@ impl Store {
         let rows = self.db().fetch_all(sql, params![after, limit]).await?;
         rows.iter().map(|row| Ok((row.int("batch")?, row.text("record_json")?))).collect()
     }
+
+    /// The last batch with a signed record; 0 without any.
+    pub(crate) async fn last_seal(&self, log: Log) -> Result<i64, StoreError> {
+        let (.., seals) = tables(log);
+        let sql = format!("SELECT COALESCE(MAX(batch), 0) AS batch FROM {seals}");
+        let row = self.db().fetch_optional(sql, Vec::new()).await?;
+        row.map_or(Ok(0), |row| row.int("batch"))
+    }
 }
 
 impl Tx {
-    /// Writes a signed record and puts its rows into its batch. False, and then to be rolled back, if not all of them
-    /// were there and unsealed.
-    pub(crate) async fn seal_rows(
+    /// Writes a batch's signed record.
+    pub(super) async fn insert_seal(
         &mut self,
         log: Log,
         batch: i64,
-        record_json: &str,
-        rows: &[Unsealed],
-    ) -> Result<bool, StoreError> {
-        let (table, _, seals) = tables(log);
+        record_json: String,
+    ) -> Result<(), StoreError> {
+        let (.., seals) = tables(log);
         let sql = format!("INSERT INTO {seals} (batch, record_json) VALUES ($1, $2)");
-        self.execute(sql, params![batch, record_json]).await?;
-        let mut sealed = 0;
+        self.execute(sql, params![batch, record_json]).await.map(|_| ())
+    }
+
+    /// Makes one batch of rows that are there, with its signed record. `Overtaken`, and then to be rolled back, if not
+    /// all of them were there and unsealed.
+    pub(crate) async fn seal_rows(
+        &mut self,
+        log: Log,
+        rows: &[Unsealed],
+        kept_from: Option<i64>,
+        now_ms: i64,
+    ) -> Result<(), SealError> {
+        let Some(head) = self.take_head(log).await? else { return Err(SealError::NotTheSealer) };
+        let leaves = rows.iter().map(|row| row.leaf.clone()).collect();
+        let times = rows.iter().map(|row| row.at_ms);
+        let batch = self.seal(head, leaves, times, kept_from, now_ms).await?;
+        let ((table, ..), mut sealed) = (tables(log), 0);
         for rows in rows.chunks(IDS_MAX) {
             let ids = padded(rows.iter().map(|row| row.leaf.0.as_str()));
             let sql = update_text(table, ids.len(), self.is_postgres());
@@ -159,7 +180,7 @@ impl Tx {
         });
         let columns = ["audit_id", "resource", "account_id", "at_ms"];
         self.insert_many("audit_resource", &columns, resources.collect()).await?;
-        Ok(usize::try_from(sealed) == Ok(rows.len()))
+        if usize::try_from(sealed) == Ok(rows.len()) { Ok(()) } else { Err(SealError::Overtaken) }
     }
 
     /// Removes a sealed batch.

@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::db::{Connection, Sql};
 use super::recent::Recent;
 use super::{Db, Row, StoreError, Topic, Topics, Value};
-use crate::seal::{Leaf, TagKey, leaf_hash};
-use crate::sealing::{Committed, Unsealed};
+use crate::seal::{Leaf, TagKey};
+use crate::sealing::{Heads, HeldHead, Log};
 use crate::tasks::Tasks;
 
 /// Jobs that wait for the SQLite writer at the most; more callers wait for a place.
@@ -33,10 +33,10 @@ pub struct Tx {
     raised: Vec<Topic>,
     /// Accounts that this transaction has an audit row of.
     changed: Vec<String>,
-    /// Rows that this transaction inserts and that are to be sealed.
-    unsealed: Vec<Unsealed>,
+    /// The heads of logs that this transaction has sealed rows of.
+    held: Vec<HeldHead>,
     audit_key: Arc<OnceLock<TagKey>>,
-    committed: Arc<Committed>,
+    heads: Arc<Heads>,
 }
 
 /// What in this process is told of every commit.
@@ -44,13 +44,13 @@ pub struct Tx {
 pub(super) struct Told {
     pub(super) topics: Topics,
     pub(super) recent: Arc<Recent>,
-    pub(super) committed: Arc<Committed>,
+    pub(super) heads: Arc<Heads>,
 }
 
 impl Told {
     /// Comes after the commit and before the answer to whoever asked for it.
     fn of(&self, tx: &mut Tx) {
-        self.committed.add(&mut tx.unsealed);
+        tx.held.drain(..).for_each(HeldHead::give_back);
         tx.changed.iter().for_each(|account_id| self.recent.forget(account_id));
         tx.raised.iter().for_each(|topic| self.topics.raise(*topic));
     }
@@ -58,8 +58,8 @@ impl Told {
 
 impl Tx {
     fn new(connection: Connection, audit_key: Arc<OnceLock<TagKey>>, told: &Told) -> Self {
-        let (raised, changed, unsealed) = (Vec::new(), Vec::new(), Vec::new());
-        Self { connection, raised, changed, unsealed, audit_key, committed: told.committed.clone() }
+        let (raised, changed, held) = (Vec::new(), Vec::new(), Vec::new());
+        Self { connection, raised, changed, held, audit_key, heads: told.heads.clone() }
     }
 
     /// All rows of a statement.
@@ -102,11 +102,34 @@ impl Tx {
         self.audit_key.get().map(|key| key.tag(row)).unwrap_or_default()
     }
 
-    /// This row of the ledger is to be sealed once this transaction has committed.
-    pub(super) fn note_unsealed(&mut self, id: &str, at_ms: i64, row: &[u8]) {
-        if self.audit_key.get().is_some() && self.committed.is_wanted() {
-            self.unsealed.push(Unsealed { leaf: Leaf(id.to_owned(), leaf_hash(row)), at_ms, index: None });
-        }
+    /// What seals rows of a log in this transaction; `None` where this process does not seal it, or another of its
+    /// transactions does so just now.
+    pub(super) async fn take_head(&mut self, log: Log) -> Result<Option<HeldHead>, StoreError> {
+        let at = self.held.iter().position(|held| held.log == log);
+        let held = at.map(|at| self.held.swap_remove(at)).or_else(|| self.heads.take(log));
+        let Some(held) = held else { return Ok(None) };
+        // What is not put back is lost, until the sealer brings another.
+        Ok(self.holds_lease(log.lease(), held.epoch()).await?.then_some(held))
+    }
+
+    /// Writes the signed record of the log's next batch, and gives its number. The batch's rows are this transaction's
+    /// to write.
+    pub(super) async fn seal(
+        &mut self,
+        mut held: HeldHead,
+        leaves: Vec<Leaf>,
+        times: impl Iterator<Item = i64> + Clone + Send,
+        kept_from: Option<i64>,
+        now_ms: i64,
+    ) -> Result<i64, StoreError> {
+        let (batch, record) = held.next(leaves, times, kept_from, now_ms)?;
+        self.insert_seal(held.log, batch, record).await?;
+        self.held.push(held);
+        Ok(batch)
+    }
+
+    fn sealed_batches(&self) -> usize {
+        self.held.iter().map(HeldHead::batches).sum()
     }
 
     /// Counts of this account's rows are made anew once this transaction has committed.
@@ -313,7 +336,7 @@ async fn listen_postgres(pool: sqlx::PgPool, topics: Topics) {
 async fn commit_group(tx: &mut Tx, group: Vec<Job>, told: &Told) {
     tx.raised.clear();
     tx.changed.clear();
-    tx.unsealed.clear();
+    tx.held.clear();
     let mut finishes = Vec::with_capacity(group.len());
     let mut begun = tx.execute("BEGIN IMMEDIATE", Vec::new()).await;
     for job in group {
@@ -328,13 +351,15 @@ async fn commit_group(tx: &mut Tx, group: Vec<Job>, told: &Told) {
             begun = Err(error);
             continue;
         }
-        let (raised_before, unsealed_before) = (tx.raised.len(), tx.unsealed.len());
+        let (raised_before, sealed_before) = (tx.raised.len(), tx.sealed_batches());
         let (keep, finish) = job(tx).await;
         let end = if keep { "RELEASE job" } else { "ROLLBACK TO job" };
         let ended = tx.execute(end, Vec::new()).await;
         if !keep {
             tx.raised.truncate(raised_before);
-            tx.unsealed.truncate(unsealed_before);
+            if tx.sealed_batches() != sealed_before {
+                tx.held.clear();
+            }
         }
         match ended {
             Ok(_) => finishes.push(finish),

@@ -6,7 +6,8 @@ use super::super::batch::{padded, portion};
 use super::super::{Row, Store, StoreError, Tx, Value, params};
 use super::marks;
 use crate::ledger::{Entry, Label, Sums};
-use crate::sealing::SealRow;
+use crate::seal::{Leaf, leaf_hash};
+use crate::sealing::{Log, SealRow};
 use creel_wire::id::{AccountId, CallId, CreditPackId, EndUserId, ResourceGroupId};
 use creel_wire::money::Micros;
 use creel_wire::price::Usage;
@@ -16,6 +17,8 @@ use sea_query::{Query, SelectStatement};
 const SUMS_MAX: usize = 128;
 /// Entries of a call that are read at once; few have more.
 const PARTS_AT_ONCE: usize = 16;
+/// Entries that are worth a signature.
+const SEALED_AT_ONCE_MIN: usize = 16;
 /// Values in one list of a statement at the most.
 const LIST_MAX: usize = 500;
 
@@ -272,14 +275,25 @@ impl Tx {
         Ok(())
     }
 
-    /// Inserts entries; `Unique` if a call has entries already.
-    pub(crate) async fn insert_entries(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
-        let columns: Vec<&str> = COLUMNS.into_iter().chain(["tag"]).collect();
+    /// Inserts entries; `Unique` if a call has entries already. Where this process seals, many entries are sealed at
+    /// once, and never touched again; few, of which each would cost a signature, are marked, and sealed later together.
+    pub(crate) async fn insert_entries(&mut self, entries: &[Entry], now_ms: i64) -> Result<(), StoreError> {
+        let columns: Vec<&str> = COLUMNS.into_iter().chain(["tag", "batch"]).collect();
         let mut rows = entries.iter().map(values).collect::<Result<Vec<_>, _>>()?;
-        for (row, entry) in rows.iter_mut().zip(entries) {
-            let bytes = sealed_bytes(row);
-            row.push(self.audit_tag(&bytes).into());
-            self.note_unsealed(&entry.id, entry.created_at_ms, &bytes);
+        let is_many = entries.len() >= SEALED_AT_ONCE_MIN;
+        let head = if is_many { self.take_head(Log::Ledger).await? } else { None };
+        if let Some(head) = head {
+            let leaf =
+                |(entry, row): (&Entry, &Vec<Value>)| Leaf(entry.id.clone(), leaf_hash(&sealed_bytes(row)));
+            let leaves = entries.iter().zip(&rows).map(leaf).collect();
+            let times = entries.iter().map(|entry| entry.created_at_ms);
+            let batch = self.seal(head, leaves, times, None, now_ms).await?;
+            rows.iter_mut().for_each(|row| row.extend(params!["", batch]));
+        } else {
+            for row in &mut rows {
+                let tag = self.audit_tag(&sealed_bytes(row));
+                row.extend(params![tag, None::<i64>]);
+            }
         }
         self.insert_many("ledger_entry", &columns, rows).await
     }

@@ -73,10 +73,10 @@ both_databases! {
         assert_eq!(differences().await.1, [Difference::Removed { id: id(1), batch: 1 }]);
     }
 
-    async fn what_a_process_has_committed_is_sealed_as_it_was_then(t) {
+    async fn many_entries_are_sealed_by_the_transaction_that_inserts_them(t) {
         let key = SealKey::from_base64(&SealKey::generate_base64()).unwrap();
         let world = World::new(&t).await;
-        world.grant(1_000, None).await;
+        world.grant(10_000, None).await;
         let process = world.start().await;
         process.store.set_audit_key(key.tag_key());
         let folder = tempfile::tempdir().unwrap();
@@ -90,33 +90,82 @@ both_databases! {
         };
         let mut sealer = Sealer::new(process.store.clone(), t.ids.clone(), config);
         assert_eq!(sealer.pass().await.unwrap(), 0);
-        let spend = async || {
-            let start = world.call(Some(UNIT), output(10));
-            let id = format!("{}/0", start.call_id);
-            process.spend(start, output(10)).await.unwrap();
+        let spend = async |count: usize| {
+            let calls = (0..count).map(|_| process.spend(world.call(Some(UNIT), output(1)), output(1)));
+            futures_util::future::try_join_all(calls).await.unwrap();
             process.ledger.flush().await;
-            id
+        };
+        let unsealed = async || -> i64 {
+            let count = "SELECT COUNT(*) AS total FROM ledger_entry WHERE batch IS NULL";
+            t.store.db().fetch_optional(count, vec![]).await.unwrap().unwrap().int("total").unwrap()
         };
         let differences = async || {
             let mut found = Vec::new();
             let mut report = |difference| found.push(difference);
             let (file, tags) = (RootsFile::new(roots.clone()), Some(key.tag_key()));
             let seen = verify(Log::Ledger, &t.store, &file, key.public(), tags, &mut report).await.unwrap();
-            (seen.rows, found)
+            (seen.rows, seen.unsealed, found)
         };
+        spend(400).await;
+        let (late, in_file) = (unsealed().await, || std::fs::read_to_string(&roots).unwrap_or_default().lines().count());
+        assert!(late < 16 && in_file() == 0, "{late}");
+        // The file lacks these roots until the sealer's next pass, and says so to who asks before.
+        assert!(matches!(differences().await.2[0], Difference::NotInFile { batch: 1 }));
+        assert_eq!(sealer.pass().await.unwrap() as i64, late);
+        assert_eq!(differences().await, (400, 0, vec![]));
+        // Few wait, and follow in the same chain.
+        spend(1).await;
+        assert_eq!((unsealed().await, sealer.pass().await.unwrap()), (1, 1));
+        spend(200).await;
+        let id = "SELECT MIN(id) AS id FROM ledger_entry WHERE batch = (SELECT MAX(batch) FROM ledger_entry)";
+        let id = t.store.db().fetch_optional(id, vec![]).await.unwrap().unwrap().text("id").unwrap();
+        let batch = "SELECT MAX(batch) AS batch FROM ledger_seal";
+        let batch = t.store.db().fetch_optional(batch, vec![]).await.unwrap().unwrap().int("batch").unwrap();
+        // Changed, and the signed record taken away, before the file has it: this process remembers.
+        sql(&t, "UPDATE ledger_entry SET micros = 0 WHERE id = $1", params![&id]).await;
+        sql(&t, "UPDATE ledger_seal SET record_json = '{}' WHERE batch = $1", params![batch]).await;
+        sealer.pass().await.unwrap();
+        assert_eq!(differences().await.2, [Difference::Copy { batch }, Difference::Changed { id, batch }]);
+        // A batch that nobody signed, behind the last.
+        let record = "INSERT INTO ledger_seal (batch, record_json)
+             SELECT batch + 2, REPLACE(record_json, '\"batch\":' || batch, '\"batch\":' || (batch + 2))
+             FROM ledger_seal WHERE batch = $1 - 1";
+        sql(&t, record, params![batch]).await;
+        let copy = "INSERT INTO ledger_entry (id, call_id, part, account_id, runtime_id, provider_id, provider_name,
+                 model_code, label, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,
+                 reasoning_tokens, micros, unbilled_micros, month, hour, created_at_ms, batch)
+             SELECT 'forged/0', 'forged', part, account_id, runtime_id, provider_id, provider_name, model_code, label,
+                 0, 0, 0, 0, 0, 1, 0, month, hour, created_at_ms, batch + 1 FROM ledger_entry WHERE batch = $1 LIMIT 1";
+        sql(&t, copy, params![batch]).await;
+        assert_eq!(differences().await.2.last(), Some(&Difference::Inserted { id: "forged/0".into(), batch: batch + 1 }));
+    }
 
-        let (changed, _) = (spend().await, spend().await);
-        sql(&t, "UPDATE ledger_entry SET micros = 1 WHERE id = $1", params![&changed]).await;
-        assert_eq!(sealer.pass().await.unwrap(), 2);
-        let expect = Difference::Changed { id: changed, batch: 1 };
-        assert_eq!(differences().await, (2, vec![expect.clone()]));
-
-        // Where one of them is gone the others are found in the database.
-        let (gone, _) = (spend().await, spend().await);
-        sql(&t, "DELETE FROM ledger_entry WHERE id = $1", params![gone]).await;
-        assert_eq!(sealer.pass().await.unwrap(), 1);
-        assert_eq!(differences().await, (3, vec![expect]));
-        assert_eq!(sealer.pass().await.unwrap(), 0);
+    async fn a_process_that_has_lost_the_lease_seals_nothing(t) {
+        let key = SealKey::from_base64(&SealKey::generate_base64()).unwrap();
+        let world = World::new(&t).await;
+        world.grant(10_000, None).await;
+        let process = world.start().await;
+        process.store.set_audit_key(key.tag_key());
+        let folder = tempfile::tempdir().unwrap();
+        let sealer = |store: &Store, owner: &str| {
+            let config = SealerConfig {
+                log: Log::Ledger,
+                key: key.clone(),
+                roots: folder.path().join(owner),
+                owner_id: owner.to_owned(),
+                retention: None,
+            };
+            Sealer::new(store.clone(), t.ids.clone(), config)
+        };
+        let mut ours = sealer(&process.store, "a");
+        ours.pass().await.unwrap();
+        sql(&t, "UPDATE ledger_owner SET lease_until_ms = 0 WHERE name = 'ledger-seal'", vec![]).await;
+        let mut theirs = sealer(&t.store, "b");
+        theirs.pass().await.unwrap();
+        let calls = (0..400).map(|_| process.spend(world.call(Some(UNIT), output(1)), output(1)));
+        futures_util::future::try_join_all(calls).await.unwrap();
+        process.ledger.flush().await;
+        assert_eq!(theirs.pass().await.unwrap(), 400);
     }
 
     async fn entries_from_before_there_were_tags_are_sealed_as_they_are(t) {
