@@ -109,10 +109,17 @@ pub(crate) struct Sums {
 
 impl Sums {
     pub(crate) fn of(entries: &[Entry]) -> Self {
-        let mut sums = Self::default();
         let add = |sum: &mut i64, micros: i64| *sum = sum.saturating_add(micros);
+        // Most entries of a batch are alike in all that they are added to.
+        let mut alike: HashMap<_, (&Entry, i64)> = HashMap::new();
         for entry in entries.iter().filter(|entry| entry.micros.0 != 0) {
-            let micros = entry.micros.0;
+            let subjects =
+                (&entry.runtime_id, &entry.account_id, &entry.resource_group_id, &entry.end_user_id);
+            let key = (subjects, &entry.pack_id, entry.month, entry.hour);
+            add(&mut alike.entry(key).or_insert((entry, 0)).1, entry.micros.0);
+        }
+        let mut sums = Self::default();
+        for (entry, micros) in alike.into_values() {
             let (runtime, account) = (entry.runtime_id.to_string(), entry.account_id.to_string());
             let group = entry.resource_group_id.as_ref().map(ToString::to_string);
             let user = entry.end_user_id.as_ref().map(|user| format!("{account}/{user}"));

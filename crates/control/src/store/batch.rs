@@ -22,7 +22,9 @@ impl Tx {
         let mut rows = rows.into_iter();
         while let Some(count) = portion(rows.len(), rows_max) {
             let sql = insert_text(table, columns, count, self.is_postgres());
-            self.execute(sql, rows.by_ref().take(count).flatten().collect()).await?;
+            let mut values = Vec::with_capacity(count * columns.len());
+            values.extend(rows.by_ref().take(count).flatten());
+            self.execute(sql, values).await?;
         }
         Ok(())
     }
@@ -47,13 +49,15 @@ pub(super) fn padded<'a>(texts: impl ExactSizeIterator<Item = &'a str>) -> Vec<V
 /// quadratic, and with ten thousand of them most of the time.
 fn insert_text(table: &str, columns: &[&str], rows: usize, numbered: bool) -> String {
     let width = columns.len();
-    let mark = |at: usize| if numbered { format!("${at}") } else { "?".to_owned() };
-    let tuples: Vec<String> = (0..rows)
-        .map(|row| {
-            let marks: Vec<String> = (1..=width).map(|column| mark(row * width + column)).collect();
-            format!("({})", marks.join(", "))
-        })
-        .collect();
+    let tuple = |row: usize| {
+        let marks: Vec<String> = (1..=width).map(|column| format!("${}", row * width + column)).collect();
+        format!("({})", marks.join(", "))
+    };
+    let tuples = if numbered {
+        (0..rows).map(tuple).collect()
+    } else {
+        vec![format!("({})", vec!["?"; width].join(", ")); rows]
+    };
     format!("INSERT INTO {table} ({}) VALUES {}", columns.join(", "), tuples.join(", "))
 }
 

@@ -1,6 +1,8 @@
 //! Entries and the sums that go with them.
 
+use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::io::Write as _;
 
 use super::super::batch::{padded, portion};
 use super::super::{Row, Store, StoreError, Tx, Value, params};
@@ -10,7 +12,7 @@ use crate::seal::{Leaf, leaf_hash};
 use crate::sealing::{Log, SealRow};
 use creel_wire::id::{AccountId, CallId, CreditPackId, EndUserId, ResourceGroupId};
 use creel_wire::money::Micros;
-use creel_wire::price::Usage;
+use creel_wire::price::{RateCard, Usage};
 use sea_query::{Query, SelectStatement};
 
 /// Rows of sums in one statement at the most.
@@ -58,10 +60,8 @@ fn tokens(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn values(entry: &Entry) -> Result<Vec<Value>, StoreError> {
-    let price = entry.card.map(|card| serde_json::to_string(&card)).transpose();
-    let price = price.map_err(|_| StoreError::Corrupt { what: "a price to write".to_owned() })?;
-    Ok(params![
+fn values(entry: &Entry, price: Option<&str>) -> Vec<Value> {
+    params![
         &entry.id,
         entry.call_id.as_str(),
         entry.part,
@@ -86,7 +86,7 @@ fn values(entry: &Entry) -> Result<Vec<Value>, StoreError> {
         i64::from(entry.postpaid),
         entry.resource_group_id.as_ref().map(ResourceGroupId::as_str),
         entry.end_user_id.as_ref().map(EndUserId::as_str),
-    ])
+    ]
 }
 
 /// Columns that hold numbers.
@@ -107,20 +107,30 @@ const NUMBERS: [&str; 12] = [
 
 /// What the row's tag and its hash are of: every column, each behind its length; a null has the length 2^64 - 1.
 fn sealed_bytes(values: &[Value]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(512);
-    let mut add = |text: Option<&str>| {
-        let length = text.map_or(u64::MAX, |text| u64::try_from(text.len()).unwrap_or(u64::MAX - 1));
-        bytes.extend_from_slice(&length.to_be_bytes());
-        bytes.extend_from_slice(text.unwrap_or_default().as_bytes());
-    };
-    add(Some("creel-ledger-v1"));
+    let mut bytes = Vec::with_capacity(1_024);
+    // The longest is -9223372036854775808.
+    let mut digits = [0; 20];
+    add(&mut bytes, Some(b"creel-ledger-v1"));
     for value in values {
         match value {
-            Value::Text(text) => add(text.as_deref()),
-            Value::Int(number) => add(number.map(|number| number.to_string()).as_deref()),
+            Value::Text(text) => add(&mut bytes, text.as_deref().map(str::as_bytes)),
+            Value::Int(None) => add(&mut bytes, None),
+            Value::Int(Some(number)) => {
+                let mut left = &mut digits[..];
+                // Never fails: there is room for every number.
+                let _ = write!(left, "{number}");
+                let unused = left.len();
+                add(&mut bytes, digits.get(..digits.len() - unused));
+            }
         }
     }
     bytes
+}
+
+fn add(bytes: &mut Vec<u8>, text: Option<&[u8]>) {
+    let length = text.map_or(u64::MAX, |text| u64::try_from(text.len()).unwrap_or(u64::MAX - 1));
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(text.unwrap_or_default());
 }
 
 /// `SELECT` of every column of an entry, with what seals it.
@@ -279,7 +289,15 @@ impl Tx {
     /// once, and never touched again; few, of which each would cost a signature, are marked, and sealed later together.
     pub(crate) async fn insert_entries(&mut self, entries: &[Entry], now_ms: i64) -> Result<(), StoreError> {
         let columns: Vec<&str> = COLUMNS.into_iter().chain(["tag", "batch"]).collect();
-        let mut rows = entries.iter().map(values).collect::<Result<Vec<_>, _>>()?;
+        let mut prices: HashMap<RateCard, String> = HashMap::new();
+        for card in entries.iter().filter_map(|entry| entry.card) {
+            if let MapEntry::Vacant(price) = prices.entry(card) {
+                let text = serde_json::to_string(&card);
+                price.insert(text.map_err(|_| StoreError::Corrupt { what: "a price to write".to_owned() })?);
+            }
+        }
+        let price = |entry: &Entry| Some(prices.get(&entry.card?)?.as_str());
+        let mut rows: Vec<Vec<Value>> = entries.iter().map(|entry| values(entry, price(entry))).collect();
         let is_many = entries.len() >= SEALED_AT_ONCE_MIN;
         let head = if is_many { self.take_head(Log::Ledger).await? } else { None };
         if let Some(head) = head {
