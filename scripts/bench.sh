@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The figures of bench/: scripts/bench.sh [management|lists|agents|gateway|streams|growth|ledger|cluster|skills]…; without a
-# name all of them.
+# The figures of bench/: scripts/bench.sh [management|lists|agents|gateway|streams|growth|ledger|cluster|skills|installs]…; without
+# a name all of them.
 # Each prints a JSON line per figure. Everything stays on this machine and ends by itself. CREEL_BENCH_PROFILE=release builds
 # as released, with link-time optimisation, which takes half an hour on two cores; default is `demo`.
 set -euo pipefail
@@ -14,7 +14,7 @@ export CREEL_BIN="$REPO_DIR/target/$profile/creel" CREEL_API_LOAD="$REPO_DIR/tar
 export CREEL_LEDGER_LOAD="$REPO_DIR/target/$profile/examples/ledger_load"
 export CREEL_LEDGER_BENCH="$REPO_DIR/target/$profile/examples/ledger_bench"
 
-[ $# -gt 0 ] || set -- management lists agents gateway streams growth ledger cluster skills
+[ $# -gt 0 ] || set -- management lists agents gateway streams growth ledger cluster skills installs
 for name in "$@"; do
   say "=== bench: $name"
   case "$name" in
@@ -24,11 +24,11 @@ for name in "$@"; do
       CREEL_TEST_POSTGRES_DURABLE=1 scripts/with-postgres.sh "$VENV_DIR/bin/python" "bench/$name.py"
       ;;
     lists | cluster) scripts/with-postgres.sh "$VENV_DIR/bin/python" "bench/$name.py" ;;
-    management | agents) "$VENV_DIR/bin/python" "bench/$name.py" ;;
+    management | agents | installs) "$VENV_DIR/bin/python" "bench/$name.py" ;;
     skills)
       cargo build --locked --quiet --release -p creel-skills --example scan_corpus
       CREEL_SCAN_CORPUS="$REPO_DIR/target/release/examples/scan_corpus" "$VENV_DIR/bin/python" "bench/$name.py"
       ;;
-    *) die "no benchmark $name: management, lists, agents, gateway, streams, growth, ledger, cluster or skills" ;;
+    *) die "no benchmark $name: management, lists, agents, gateway, streams, growth, ledger, cluster, skills or installs" ;;
   esac
 done
