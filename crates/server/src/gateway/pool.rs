@@ -235,6 +235,8 @@ impl Pool {
     }
 
     fn give(self: &Arc<Self>, line: Box<Line>) {
+        // It would keep the memory of a task that may have ended, and wake it when the other end closes.
+        drop(line.turn.waiting.take());
         let mut idle = self.idle();
         let lines = match idle.lines.get_mut(&line.place) {
             Some(lines) => lines,
