@@ -4,6 +4,7 @@ CREEL_CLUSTER_ROUNDS and CREEL_CLUSTER_KILLS make the runs longer; CREEL_KILL_SE
 """
 
 import asyncio
+import json
 import os
 import random
 import time
@@ -187,3 +188,37 @@ def test_a_process_with_another_master_key_is_refused_and_one_that_nobody_reache
         other.remove(keep=failures())
         cluster.remove(keep=failures())
         provider.close()
+
+
+def test_what_one_gateway_captures_the_other_shows(loop, failures):
+    provider = Provider(loop, by_number=True)
+    cluster = Cluster(2, provider.port, fresh_database())
+    try:
+        first, second = cluster.servers
+        runtime = first.runtime_with_models("captured", 1)
+        key = first.person_key(runtime)
+        cluster.grant(100_000_000)
+        for port in cluster.agent_ports:
+            until("the key to be known", lambda: loop.run(call(port, key, 1), 40).whole, 20)
+        assert captured_numbers(first, runtime) == captured_numbers(second, runtime) == []
+        first.own("SetCapturePolicy", RuntimeId=runtime, RetentionDays=1)
+        # Each gateway follows within a second; the message of each call is its number.
+        for n, port in enumerate(cluster.agent_ports, start=1):
+            numbers = iter(range(10_000 * n, 10_000 * (n + 1)))
+            shown = lambda port=port, numbers=numbers: (
+                loop.run(call(port, key, next(numbers)), 40).whole
+                and any(each // 10_000 == n for each in captured_numbers((first, second)[2 - n], runtime))
+            )
+            until("the call to be shown by the other one", shown, 20, 0.1)
+        cluster.check()
+    finally:
+        cluster.remove(keep=failures())
+        provider.close()
+
+
+def captured_numbers(server: Server, runtime: str) -> list[int]:
+    """What was asked in the calls that this server can show, whichever gateway captured them."""
+    listed = server.own("ListCapturedCalls", RuntimeIds=[runtime])["CapturedCalls"]
+    calls = [server.own("ReadCapturedCall", RuntimeId=runtime, CallId=each["CallId"]) for each in listed]
+    assert all('"content":"hi"' in each["Answer"] for each in calls)
+    return [int(json.loads(each["Request"])["messages"][0]["content"]) for each in calls]
