@@ -3,7 +3,10 @@
 //! Upstreams report overlapping numbers, each in a way of its own, which the tables here tell; they are taken apart
 //! once, so that a price can be put on each class and nothing is counted twice.
 
+use std::sync::LazyLock;
+
 pub use creel_wire::price::Usage;
+use memchr::memmem::Finder;
 
 use crate::dialect::Dialect;
 use crate::scan::{Scanner, members};
@@ -184,11 +187,14 @@ pub fn of(dialect: Dialect, usage: &[u8]) -> Option<Usage> {
     Counts::read(dialect, usage).map(|counts| counts.usage(dialect))
 }
 
+/// Made once: most events are shorter than what making it costs.
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+
 /// The counts in one chunk of a chat completion (the data of one event), and whether they are all that it says: a client
 /// that did not ask for usage must not see such a chunk. Chunks without any cost one search.
 pub(crate) fn counts_of_chunk(data: &[u8]) -> Option<(Counts, bool)> {
     // Within a JSON string the quotes would be escaped, so this finds member names only.
-    memchr::memmem::find(data, b"\"usage\"")?;
+    USAGE.find(data)?;
     let mut scanner = Scanner::new(data);
     let (mut usage, mut nested, mut alone) = (None, None, true);
     members(&mut scanner, |scanner, member| match scanner.slice(&member.name) {
@@ -211,7 +217,7 @@ fn of_choices(choices: &[u8]) -> Option<Counts> {
         #[serde(default, borrow)]
         usage: Option<&'a serde_json::value::RawValue>,
     }
-    memchr::memmem::find(choices, b"\"usage\"")?;
+    USAGE.find(choices)?;
     let choices: Vec<Choice<'_>> = serde_json::from_slice(choices).ok()?;
     let usage = choices.into_iter().rev().find_map(|choice| choice.usage)?;
     Counts::read(Dialect::Chat, usage.get().as_bytes())
