@@ -59,10 +59,6 @@ fn observer(app: &App) -> Result<Observer, ServeError> {
     let config = &app.config;
     let metrics = CallMetrics::default();
     let capture = Capture::start(app.captures.clone(), &app.tasks);
-    app.metrics.register(|registry| {
-        metrics.register(registry);
-        capture.register(registry);
-    });
     let log = match config.gateway.call_log_mb {
         0 => None,
         megabytes => {
@@ -72,6 +68,13 @@ fn observer(app: &App) -> Result<Observer, ServeError> {
             Some(opened.map_err(|source| ServeError::CallLog { path, source })?)
         }
     };
+    app.metrics.register(|registry| {
+        metrics.register(registry);
+        capture.register(registry);
+        if let Some(log) = &log {
+            log.register(registry);
+        }
+    });
     let spans = match &config.telemetry.otlp_endpoint {
         None => None,
         Some(endpoint) => Some(Spans::new(endpoint, config.telemetry.sample_percent)?),

@@ -1,27 +1,37 @@
 //! The call log: one JSON line for each call, in files of a bounded size and number.
 //!
-//! A call never waits for the disk: lines go through a bounded queue to a thread of their own, and are dropped, and
-//! counted, where it is full.
+//! A call never waits for the disk: lines gather in memory, a thread of their own writes them several times a second, and
+//! they are dropped, and counted, where too many wait.
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use file_rotate::compression::Compression;
 use file_rotate::suffix::AppendCount;
 use file_rotate::{ContentLimit, FileRotate};
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
 
 use super::Record;
 
 /// Files beside the one that is written.
 const OLD_FILES: usize = 7;
-/// Lines that wait for the disk at the most; some 500 bytes each.
-const LINES_WAITING_MAX: usize = 16_384;
+/// Bytes of lines that wait for the disk at the most.
+const WAITING_BYTES_MAX: usize = 8 << 20;
+/// How long lines gather, unless the log is closed: a thread that was woken for each would cost a call more than its line.
+const GATHER: Duration = Duration::from_millis(50);
 /// Lines that are written to the file together, in bytes; less where files are small, for one may surpass its bound by so much.
 const BUFFER_BYTES: usize = 32 << 10;
+/// Memory that is kept for the lines to come, in bytes.
+const KEPT_BYTES_MAX: usize = 1 << 20;
 /// What most lines need.
 const LINE_BYTES_USUAL: usize = 768;
+
+type Files = BufWriter<FileRotate<AppendCount>>;
 
 /// Where it is kept.
 #[derive(Debug, Clone)]
@@ -33,15 +43,30 @@ pub struct CallLogConfig {
 }
 
 /// An open call log. Dropping it writes what waits.
+#[derive(Debug)]
 pub struct CallLog {
-    lines: Mutex<NonBlocking>,
-    dropped: ErrorCounter,
-    _worker: WorkerGuard,
+    shared: Arc<Shared>,
+    writer: Option<JoinHandle<()>>,
 }
 
-impl std::fmt::Debug for CallLog {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CallLog").field("dropped", &self.dropped()).finish_non_exhaustive()
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    /// There are lines where there were none, or the log is closed.
+    changed: Condvar,
+    dropped: Counter,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Whole lines.
+    lines: Vec<u8>,
+    is_closed: bool,
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -65,19 +90,23 @@ impl CallLog {
             Compression::None,
             Some(options),
         );
-        let (lines, worker) = NonBlockingBuilder::default()
-            .buffered_lines_limit(LINES_WAITING_MAX)
-            .lossy(true)
-            .thread_name("call-log")
-            // It is flushed whenever no line waits; its buffer holds whole lines, so files begin and end with them.
-            .finish(BufWriter::with_capacity(BUFFER_BYTES.min(each / 16), files));
-        let dropped = lines.error_counter();
-        Ok(Self { lines: Mutex::new(lines), dropped, _worker: worker })
+        // A line that does not fit sends those before it to the file, so files begin and end with whole ones.
+        let files = BufWriter::with_capacity(BUFFER_BYTES.min(each / 16), files);
+        let shared = Arc::<Shared>::default();
+        let writer = {
+            let shared = shared.clone();
+            thread::Builder::new().name("call-log".to_owned()).spawn(move || write_lines(&shared, files))?
+        };
+        Ok(Self { shared, writer: Some(writer) })
     }
 
-    /// Lines that found the queue full.
-    pub fn dropped(&self) -> usize {
-        self.dropped.dropped_lines()
+    /// Shows its counter in a registry.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.sub_registry_with_prefix("llm").register(
+            "call_log_lines_dropped",
+            "Lines that are not in the call log: too many waited, or the disk did not take them",
+            self.shared.dropped.clone(),
+        );
     }
 
     pub(super) fn write(&self, record: &Record) {
@@ -86,8 +115,57 @@ impl CallLog {
             return;
         }
         line.push(b'\n');
-        let mut lines = self.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // A full queue is counted; nothing else can fail.
-        let _ = lines.write(&line);
+        let mut waiting = self.shared.waiting();
+        if waiting.lines.len() + line.len() > WAITING_BYTES_MAX {
+            self.shared.dropped.inc();
+            return;
+        }
+        let was_empty = waiting.lines.is_empty();
+        waiting.lines.extend_from_slice(&line);
+        drop(waiting);
+        if was_empty {
+            self.shared.changed.notify_one();
+        }
+    }
+}
+
+impl Drop for CallLog {
+    fn drop(&mut self) {
+        self.shared.waiting().is_closed = true;
+        self.shared.changed.notify_one();
+        if let Some(writer) = self.writer.take() {
+            // It does not panic, and there is nothing to be done about it here if it did.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// Writes what gathers, until the log is closed and nothing waits.
+fn write_lines(shared: &Shared, mut files: Files) {
+    let mut lines = Vec::new();
+    loop {
+        let waiting = shared
+            .changed
+            .wait_while(shared.waiting(), |waiting| waiting.lines.is_empty() && !waiting.is_closed);
+        let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
+        let gathered = shared.changed.wait_timeout_while(waiting, GATHER, |waiting| !waiting.is_closed);
+        let (mut waiting, _) = gathered.unwrap_or_else(PoisonError::into_inner);
+        // The other buffer is kept for those that come next.
+        std::mem::swap(&mut waiting.lines, &mut lines);
+        let is_last = waiting.is_closed;
+        drop(waiting);
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            if files.write_all(line).is_err() {
+                shared.dropped.inc();
+            }
+        }
+        if files.flush().is_err() {
+            shared.dropped.inc();
+        }
+        lines.clear();
+        lines.shrink_to(KEPT_BYTES_MAX);
+        if is_last {
+            return;
+        }
     }
 }
