@@ -103,7 +103,8 @@ impl IdGen {
         for shift in (0..9).rev() {
             text.push(symbol((millis >> (shift * 5)) & 31));
         }
-        text.push_str(&random_base32(16));
+        let random: u128 = rand::random();
+        text.extend((0..16).map(|place| symbol(u64::try_from(random >> (place * 5) & 31).unwrap_or(0))));
         self.parsed(&text, parse)
     }
 
@@ -119,10 +120,6 @@ impl IdGen {
 fn symbol(value: u64) -> char {
     let index = usize::try_from(value & 31).unwrap_or(0);
     ALPHABET.get(index).copied().map_or('0', char::from)
-}
-
-fn random_base32(length: usize) -> String {
-    (0..length).map(|_| symbol(u64::from(rand::random::<u8>()))).collect()
 }
 
 /// Random letters and digits for key ids, secrets and tokens; 5.95 bits a character.

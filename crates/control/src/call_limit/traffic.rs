@@ -1,7 +1,8 @@
 //! What is going on within each limited scope: the calls that run, and what the last minute brought.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{CallLimit, LimitScope};

@@ -1,12 +1,13 @@
 //! The applier: one task that turns settlements into rows in batches, reads balances, and sees what others change.
 //! Doing all of that in one task is what keeps "pending" and the store's "used" from counting a call twice.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use creel_wire::id::{AccountId, CallId, RuntimeId};
 use creel_wire::money::Micros;
+use hashbrown::HashMap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::inner::Inner;

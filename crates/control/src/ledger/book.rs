@@ -5,11 +5,11 @@
 
 mod open;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use creel_wire::id::{AccountId, CallId, CreditPackId, ResourceGroupId, RuntimeId};
 use creel_wire::price::Usage;
+use hashbrown::HashMap;
 
 use super::pack::{Pack, PackLoad, take};
 use super::quota::{Flight, Limit, LimitLoad};

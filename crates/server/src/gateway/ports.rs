@@ -4,7 +4,6 @@
 
 mod upstream;
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -15,6 +14,7 @@ use creel_llm::price::RateCard;
 use creel_llm::usage::Usage;
 use creel_wire::id::{AccountId, CallId, ProviderId, RuntimeId};
 use creel_wire::money::Micros;
+use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 
 pub(crate) use upstream::X_API_KEY;

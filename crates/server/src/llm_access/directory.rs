@@ -102,7 +102,7 @@ async fn read(
             group.providers.into_iter().filter_map(|provider| route(models, &prices, targets, provider));
         groups.insert(group.id, Arc::new(Group::new(providers.map(Arc::new).collect())));
     }
-    let mut by_key = HashMap::with_capacity(found.keys.len());
+    let mut by_key = hashbrown::HashMap::with_capacity(found.keys.len());
     for key in found.keys {
         let Some(hash) = KeyHash::from_hex(&key.key_hash) else { continue };
         let access = AgentAccess {

@@ -1,8 +1,10 @@
 //! Entries and the sums that go with them.
 
-use std::collections::hash_map::Entry as MapEntry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write as _;
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry as MapEntry;
 
 use super::super::batch::{padded, portion};
 use super::super::{Row, Store, StoreError, Tx, Value, params};

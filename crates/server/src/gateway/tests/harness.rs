@@ -1,6 +1,5 @@
 //! A gateway on a real socket between a scripted upstream and a client, with a ledger that remembers.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -295,7 +294,7 @@ pub(super) fn snapshot(group: Group) -> Snapshot {
             group: bound.then(|| group.clone()),
         })
     };
-    let by_key = HashMap::from([
+    let by_key = hashbrown::HashMap::from([
         (KeyHash::of(AGENT_KEY), access(KeyKind::Agent, true)),
         (KeyHash::of(PERSON_KEY), access(KeyKind::Person, true)),
         (KeyHash::of("vk-bare"), access(KeyKind::Person, false)),
