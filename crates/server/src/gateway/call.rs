@@ -78,7 +78,7 @@ pub(super) struct Sent<B: Billing> {
 
 impl<B: Billing> Call<B> {
     /// Runs the call. Whether the client still listens makes no difference to what is booked.
-    pub(crate) async fn run(mut self, reply: Reply) {
+    pub(crate) async fn run(mut self: Box<Self>, reply: Reply) {
         // Taken, not copied: a stream may last an hour, and its request need not.
         let (headers, body) = (std::mem::take(&mut self.headers), std::mem::take(&mut self.body));
         let (answer, sent, mut deadline) = loop {

@@ -20,6 +20,7 @@ mod driven;
 mod endpoint;
 mod fault;
 mod health;
+mod http1;
 mod models;
 pub mod observe;
 mod pool;
@@ -221,7 +222,8 @@ impl<B: Billing> Gateway<B> {
             self.observer.capture.as_ref()?.begin(terms, &access, &id, &route.model.code, &body, now_ms)
         });
         let (gateway, headers) = (self.clone(), parts.headers);
-        let call = Call {
+        // Boxed here: it goes through several hands before its future stands still.
+        let call = Box::new(Call {
             gateway,
             id,
             access,
@@ -236,7 +238,7 @@ impl<B: Billing> Gateway<B> {
             created_s,
             trail,
             watch,
-        };
+        });
         let answer = Driven::respond(self.tasks.clone(), tap, |reply| call.run(reply)).await;
         answer.ok_or_else(|| {
             let text = "The gateway failed. Try again.";

@@ -1,40 +1,45 @@
 //! Connections to upstreams, each driven by the call that has it.
 //!
-//! A connection with a task of its own wakes its call for every piece, and the call wakes it for every want. Here
-//! whoever waits for an answer also moves its connection, in one poll. Between calls nobody moves it: that the other
-//! end has closed it is found when it is used next, before anything is written, or when it has been idle for too long.
-//! The pooled client of hyper-util, which this replaced, costs a tenth of a call more (`bench/README.md`).
+//! Whoever waits for an answer also moves its connection; a connection has no task of its own. Between calls nobody moves
+//! it: that the other end has closed it is found when it is used next, before anything is written, or when it has been
+//! idle for too long.
 
-use std::collections::{HashMap, VecDeque};
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::task::AtomicWaker;
+use bytes::{Buf, Bytes, BytesMut};
+use hashbrown::HashMap;
+use http::request::Parts;
 use http::uri::{Authority, Scheme};
-use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::client::conn::http1::{self, Connection, SendRequest};
+use http::{Method, Response};
+use hyper::body::{self, Frame, SizeHint};
 use hyper::rt::Executor;
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
+use tokio_util::io::poll_read_buf;
+
+use super::http1::{self, BadAnswer, Body, Head, Taken};
 
 /// Idle connections kept for each upstream.
 const IDLE_MAX: usize = 256;
 /// How long each is kept; shorter than the idle limits of common load balancers.
 const IDLE: Duration = Duration::from_secs(50);
-/// How often a connection and who waits for it may make each other go on within one poll.
-const ROUNDS_MAX: usize = 4;
+/// Room for what is read at once, in bytes: at least so much, and more where more is certain to come.
+const READ_BYTES: usize = 16 << 10;
+const READ_BYTES_MAX: usize = 64 << 10;
+/// A body so short, in bytes, is copied behind its head: two pieces cost the system more than that.
+const COPIED_BYTES_MAX: usize = 16 << 10;
 
-pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+pub(super) type Stream = TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>;
 
 /// Scheme, host and port.
 pub(super) type Place = (Scheme, Authority);
@@ -53,170 +58,219 @@ struct Idle {
 /// A connection.
 pub(super) struct Line {
     place: Place,
-    sender: SendRequest<Full<Bytes>>,
-    /// `None` once it has ended: dropped, it hands back what it has not begun to send.
-    connection: Option<Connection<Stream, Full<Bytes>>>,
-    turn: Arc<Turn>,
-    /// Of `turn`.
-    waker: Waker,
+    stream: Stream,
+    /// What was read and not used.
+    read: BytesMut,
 }
 
 impl std::fmt::Debug for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line")
-            .field("place", &self.place)
-            .field("has_ended", &self.connection.is_none())
-            .finish_non_exhaustive()
+        f.debug_struct("Line").field("place", &self.place).finish_non_exhaustive()
     }
 }
 
-/// Wakes who waits for a connection, but for what happens while it is polled, which is only noted: the connection would
-/// wake its own call for each piece that it hands over.
-#[derive(Debug, Default)]
-struct Turn {
-    waiting: AtomicWaker,
-    is_polled: AtomicBool,
-    was_woken: AtomicBool,
-}
-
-impl Wake for Turn {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        // In this order, and that of `end`: one of both sees it.
-        self.was_woken.store(true, Ordering::SeqCst);
-        if !self.is_polled.load(Ordering::SeqCst) {
-            self.waiting.wake();
-        }
-    }
-}
-
-impl Turn {
-    fn begin(&self, waker: &Waker) {
-        self.waiting.register(waker);
-        self.is_polled.store(true, Ordering::SeqCst);
-    }
-
-    fn was_woken(&self) -> bool {
-        self.was_woken.swap(false, Ordering::SeqCst)
-    }
-
-    fn end(&self) -> bool {
-        self.is_polled.store(false, Ordering::SeqCst);
-        self.was_woken()
-    }
+/// Why an answer cannot be had, or not in full.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LineError {
+    #[error(transparent)]
+    Answer(#[from] BadAnswer),
+    #[error("reading or writing failed")]
+    Io(#[from] io::Error),
 }
 
 /// Why there was no answer.
 #[derive(Debug)]
 pub(super) struct Unanswered {
-    pub(super) error: hyper::Error,
-    /// The request, if nothing of it was written.
-    pub(super) request: Option<Request<Full<Bytes>>>,
+    pub(super) error: LineError,
+    /// Something was written, so the request may have been acted upon.
+    pub(super) is_written: bool,
+}
+
+/// A request on its way out.
+struct Outgoing {
+    head: BytesMut,
+    body: Bytes,
+    /// Of both.
+    written: usize,
+    /// The head of an answer that came before all was written.
+    answer: Option<Head>,
+}
+
+impl Outgoing {
+    fn new(head: &Parts, mut body: Bytes) -> Self {
+        let is_copied = body.len() <= COPIED_BYTES_MAX;
+        let mut bytes = http1::encode(head, body.len(), if is_copied { body.len() } else { 0 });
+        if is_copied {
+            bytes.extend_from_slice(&std::mem::take(&mut body));
+        }
+        Self { head: bytes, body, written: 0, answer: None }
+    }
+
+    /// Writes what is left, and sends it off; ready once nothing is left.
+    fn poll(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut stream = Pin::new(stream);
+        while self.head.has_remaining() || self.body.has_remaining() {
+            let written = if self.body.is_empty() {
+                ready!(stream.as_mut().poll_write(cx, &self.head))?
+            } else {
+                let pieces = [IoSlice::new(&self.head), IoSlice::new(&self.body)];
+                ready!(stream.as_mut().poll_write_vectored(cx, &pieces))?
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += written;
+            let of_head = written.min(self.head.len());
+            self.head.advance(of_head);
+            self.body.advance(written - of_head);
+        }
+        stream.poll_flush(cx)
+    }
 }
 
 impl Line {
-    /// Begins to speak HTTP/1.1 on a stream.
-    pub(super) async fn begin(place: Place, stream: Stream) -> Result<Box<Self>, hyper::Error> {
-        let (sender, connection) = http1::handshake(stream).await?;
-        let turn = Arc::new(Turn::default());
-        let waker = Waker::from(turn.clone());
-        Ok(Box::new(Self { place, sender, connection: Some(connection), turn, waker }))
+    /// A connection that stands.
+    pub(super) fn new(place: Place, stream: Stream) -> Box<Self> {
+        Box::new(Self { place, stream, read: BytesMut::new() })
     }
 
     /// Sends a request and awaits the head of its answer.
     pub(super) async fn ask(
         mut self: Box<Self>,
-        request: Request<Full<Bytes>>,
+        head: &Parts,
+        body: Bytes,
         pool: &Arc<Pool>,
     ) -> Result<Response<AnswerBody>, Unanswered> {
-        let mut head = pin!(self.sender.try_send_request(request));
-        let answered = poll_fn(|cx| self.poll(cx, |cx| head.as_mut().poll(cx))).await;
+        let mut outgoing = Outgoing::new(head, body);
+        let answered = poll_fn(|cx| self.poll_answer(cx, &mut outgoing, &head.method)).await;
         match answered {
-            Ok(answer) => Ok(answer.map(|body| AnswerBody { body, line: Some(self), pool: pool.clone() })),
-            Err(mut failed) => {
-                let request = failed.take_message();
-                Err(Unanswered { error: failed.into_error(), request })
+            Ok(head) => {
+                let pool = head.stays_open.then(|| pool.clone());
+                Ok(head.answer.map(|()| AnswerBody { body: head.body, line: Some(self), pool }))
+            }
+            Err(error) => Err(Unanswered { error, is_written: outgoing.written > 0 }),
+        }
+    }
+
+    /// Writes and reads until the head of the answer is there.
+    fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        outgoing: &mut Outgoing,
+        method: &Method,
+    ) -> Poll<Result<Head, LineError>> {
+        // Before anything is written there is nothing to read but the end of a connection that the other end closed.
+        if outgoing.written == 0 && self.poll_read(cx, 0).is_ready() {
+            return Poll::Ready(Err(BadAnswer::Unasked.into()));
+        }
+        let written = outgoing.poll(&mut self.stream, cx);
+        let is_sent = matches!(written, Poll::Ready(Ok(())));
+        let wait = |written: Poll<io::Result<()>>| match written {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            _ => Poll::Pending,
+        };
+        loop {
+            if outgoing.answer.is_none() && !self.read.is_empty() {
+                outgoing.answer = http1::take_head(&mut self.read, method)?;
+            }
+            // A refusal may come before all is written, for something is too long to be read; then the rest is not.
+            let may_go = |head: &mut Head| is_sent || !head.answer.status().is_success();
+            if let Some(head) = outgoing.answer.take_if(may_go) {
+                return Poll::Ready(Ok(Head { stays_open: head.stays_open && is_sent, ..head }));
+            }
+            if outgoing.answer.is_some() {
+                return wait(written);
+            }
+            match self.poll_read(cx, 0) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(BadAnswer::BrokenOff.into())),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                // What a failed write says is of interest only where the other end says nothing.
+                Poll::Pending => return wait(written),
             }
         }
     }
 
-    /// Moves the connection, and then asks for what is `wanted` of it.
-    fn poll<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> Poll<T> {
-        self.turn.begin(cx.waker());
-        let mut inside = Context::from_waker(&self.waker);
-        for _ in 0..ROUNDS_MAX {
-            self.turn.was_woken();
-            // How it ended is told to who waits for it.
-            let _ended =
-                self.connection.take_if(|connection| Pin::new(connection).poll(&mut inside).is_ready());
-            if let Poll::Ready(found) = wanted(&mut inside) {
-                self.turn.end();
-                return Poll::Ready(found);
-            }
-            if !self.turn.was_woken.load(Ordering::SeqCst) {
-                break;
-            }
-        }
-        if self.turn.end() {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
+    /// Reads what there is; `wanted` bytes are certain to come. Gives how many came, 0 at the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>, wanted: u64) -> Poll<io::Result<usize>> {
+        let wanted = usize::try_from(wanted).unwrap_or(READ_BYTES_MAX);
+        self.read.reserve(wanted.clamp(READ_BYTES, READ_BYTES_MAX));
+        poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.read)
     }
 }
 
 /// The body of an answer, with its connection until its end.
 #[derive(Debug)]
 pub(crate) struct AnswerBody {
-    body: Incoming,
+    body: Body,
+    /// `None` once the body has ended or broken off.
     line: Option<Box<Line>>,
-    pool: Arc<Pool>,
+    /// Where the connection goes after it; `None`: it is closed.
+    pool: Option<Arc<Pool>>,
 }
 
 impl AnswerBody {
     /// Nothing of the answer is left on the connection.
     fn give_back(&mut self) {
-        if let Some(line) = self.line.take().filter(|line| line.sender.is_ready()) {
-            self.pool.give(line);
+        if let (Some(line), Some(pool)) = (self.line.take(), self.pool.take())
+            && line.read.is_empty()
+        {
+            pool.give(line);
+        }
+    }
+
+    fn poll_taken(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, LineError>> {
+        let Some(line) = &mut self.line else { return Poll::Ready(Ok(None)) };
+        loop {
+            match self.body.take(&mut line.read)? {
+                Taken::Data(data) => return Poll::Ready(Ok(Some(data))),
+                Taken::End => return Poll::Ready(Ok(None)),
+                Taken::Nothing => {}
+            }
+            if ready!(line.poll_read(cx, self.body.bytes_left()))? == 0 {
+                self.body.closed()?;
+                return Poll::Ready(Ok(None));
+            }
         }
     }
 }
 
-impl Body for AnswerBody {
+impl body::Body for AnswerBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = LineError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self { body, line, .. } = &mut *self;
-        let Some(line) = line else { return Pin::new(body).poll_frame(cx) };
-        let frame = ready!(line.poll(cx, |cx| Pin::new(&mut *body).poll_frame(cx)));
-        if frame.is_none() {
-            self.give_back();
+    ) -> Poll<Option<Result<Frame<Bytes>, LineError>>> {
+        match ready!(self.poll_taken(cx)) {
+            Ok(Some(data)) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            Ok(None) => {
+                self.give_back();
+                Poll::Ready(None)
+            }
+            Err(error) => {
+                self.line = None;
+                Poll::Ready(Some(Err(error)))
+            }
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.line.is_none() || self.body.is_at_end()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match self.body {
+            Body::Sized(left) => SizeHint::with_exact(left),
+            _ => SizeHint::default(),
+        }
     }
 }
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
-        if self.body.is_end_stream() {
+        if self.body.is_at_end() {
             self.give_back();
         }
     }
@@ -234,9 +288,9 @@ impl Pool {
         (since.elapsed() < IDLE).then_some(line)
     }
 
-    fn give(self: &Arc<Self>, line: Box<Line>) {
-        // It would keep the memory of a task that may have ended, and wake it when the other end closes.
-        drop(line.turn.waiting.take());
+    fn give(self: &Arc<Self>, mut line: Box<Line>) {
+        // Most that is idle stays so for longer than its memory should.
+        line.read = BytesMut::new();
         let mut idle = self.idle();
         let lines = match idle.lines.get_mut(&line.place) {
             Some(lines) => lines,

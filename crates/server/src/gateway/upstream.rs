@@ -9,16 +9,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use creel_llm::dialect::Dialect;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
 use http::{Method, Request, Response, Uri};
 use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
 use tower::ServiceExt;
 
 use super::endpoint::ANTHROPIC_VERSION;
-use super::pool::AnswerBody;
-use super::pool::{Line, Place, Pool};
+use super::pool::{AnswerBody, Line, LineError, Place, Pool, Unanswered};
 use crate::http::lanes;
 
 /// Headers of a request that the upstream gets to see.
@@ -50,7 +49,7 @@ pub(crate) enum SendError {
     #[error("no connection could be made")]
     Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the connection failed")]
-    Connection(#[source] hyper::Error),
+    Connection(#[source] LineError),
 }
 
 /// Calls upstreams. Cloning shares the pools: one for each lane, since a connection lives on the thread that made it, and
@@ -91,24 +90,22 @@ impl UpstreamClient {
     /// written to it is replaced.
     pub(crate) async fn send(
         &self,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
     ) -> Result<Response<AnswerBody>, SendError> {
         #[expect(clippy::indexing_slicing, reason = "there is at least one, and the number is below theirs")]
         let pool = &self.pools[lanes::current() % self.pools.len()];
-        let (place, host, target) = parts(request.uri()).ok_or(SendError::NoHost)?;
-        *request.uri_mut() = target;
-        request.headers_mut().entry(header::HOST).or_insert(host);
+        let (head, body) = request.into_parts();
+        let body = body.into_inner().unwrap_or_default();
+        let place = head.uri.scheme().cloned().zip(head.uri.authority().cloned()).ok_or(SendError::NoHost)?;
         while let Some(line) = pool.take(&place) {
-            match line.ask(request, pool).await {
-                Ok(answer) => return Ok(answer),
-                Err(unanswered) => match unanswered.request {
-                    Some(unwritten) => request = unwritten,
-                    None => return Err(SendError::Connection(unanswered.error)),
-                },
+            match line.ask(&head, body.clone(), pool).await {
+                Err(unanswered) if !unanswered.is_written => {}
+                answered => return answered.map_err(SendError::from),
             }
         }
-        let line = self.connect(place).await?;
-        line.ask(request, pool).await.map_err(|unanswered| SendError::Connection(unanswered.error))
+        // Boxed, for it is the rare case, and large.
+        let line = Box::pin(self.connect(place)).await?;
+        line.ask(&head, body, pool).await.map_err(SendError::from)
     }
 
     async fn connect(&self, place: Place) -> Result<Box<Line>, SendError> {
@@ -116,18 +113,14 @@ impl UpstreamClient {
         let address = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
         let address = address.map_err(|_| SendError::NoHost)?;
         let stream = self.connector.clone().oneshot(address).await.map_err(SendError::Connect)?;
-        Line::begin(place, stream).await.map_err(SendError::Connection)
+        Ok(Line::new(place, TokioIo::new(stream)))
     }
 }
 
-/// Of an absolute address: where it leads, and what a request there says of it.
-fn parts(uri: &Uri) -> Option<(Place, HeaderValue, Uri)> {
-    let (scheme, authority) = (uri.scheme()?.clone(), uri.authority()?.clone());
-    // Without the name of a user, which is nobody's business there.
-    let host = authority.as_str().rsplit('@').next().unwrap_or_default();
-    let host = HeaderValue::from_str(host).ok()?;
-    let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    Some(((scheme, authority), host, Uri::from(path)))
+impl From<Unanswered> for SendError {
+    fn from(unanswered: Unanswered) -> Self {
+        Self::Connection(unanswered.error)
+    }
 }
 
 /// What goes to an upstream.

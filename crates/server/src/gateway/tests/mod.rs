@@ -1,5 +1,6 @@
 mod dialects;
 mod harness;
+mod http1;
 mod observe;
 mod pool;
 mod routing;

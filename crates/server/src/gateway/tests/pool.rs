@@ -164,3 +164,57 @@ async fn what_is_idle_for_long_is_closed() {
     })
     .await;
 }
+
+/// Larger than what sockets hold.
+const LARGE: usize = 16 << 20;
+
+async fn head_of(stream: &mut TcpStream) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_heard_before_all_is_sent() {
+    on_one_thread(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        let peer = tokio::task::spawn_local(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            head_of(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 413 No\r\ncontent-length: 2\r\n\r\nno").await.unwrap();
+            let mut rest = Vec::new();
+            // Reset or ended: the rest is not sent.
+            let _ = stream.read_to_end(&mut rest).await;
+            rest.len()
+        });
+        let client = UpstreamClient::new(Duration::from_secs(5)).unwrap();
+        let request = Request::post(&address).body(Full::new(Bytes::from(vec![b'x'; LARGE]))).unwrap();
+        assert_eq!(text(&client, request).await, "no");
+        assert!(peer.await.unwrap() < LARGE);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_is_sent_in_full_though_its_answer_begins_before() {
+    on_one_thread(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        let peer = tokio::task::spawn_local(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            head_of(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n").await.unwrap();
+            let mut body = vec![0; LARGE];
+            stream.read_exact(&mut body).await.unwrap();
+            assert!(body.iter().all(|byte| *byte == b'x'));
+            stream.write_all(b"ok").await.unwrap();
+        });
+        let client = UpstreamClient::new(Duration::from_secs(5)).unwrap();
+        let request = Request::post(&address).body(Full::new(Bytes::from(vec![b'x'; LARGE]))).unwrap();
+        assert_eq!(text(&client, request).await, "ok");
+        peer.await.unwrap();
+    })
+    .await;
+}
