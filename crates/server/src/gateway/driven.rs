@@ -5,9 +5,10 @@
 //! response body and is polled where hyper asks for the next frame; only when the response is dropped before the
 //! call has ended, the future is handed to the supervisor and goes on there.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -15,7 +16,6 @@ use creel_control::tasks::Tasks;
 use http::Response;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::sync::mpsc;
 
 use super::capture::Tap;
 
@@ -33,10 +33,26 @@ enum Piece {
     BrokenOff,
 }
 
+/// What the call has said and the client has not got yet.
+///
+/// It has no wakers, unlike a channel: whoever wants a piece and finds none polls the call itself, and a call that finds
+/// no room is polled again when there is. A channel would wake the connection for each piece that it is polled for.
+#[derive(Default)]
+struct Pieces {
+    waiting: VecDeque<Piece>,
+    /// The client has gone.
+    is_closed: bool,
+}
+
+type Shared = Arc<Mutex<Pieces>>;
+
+fn lock(pieces: &Shared) -> MutexGuard<'_, Pieces> {
+    pieces.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The client's end as the call sees it. After the client has gone every method returns [`Gone`].
-#[derive(Clone)]
 pub(crate) struct Reply {
-    pieces: mpsc::Sender<Piece>,
+    pieces: Shared,
     /// Of a call whose content is captured.
     tap: Option<Arc<Tap>>,
 }
@@ -48,11 +64,23 @@ pub(crate) struct Gone;
 impl Reply {
     /// The client has gone.
     pub(crate) fn is_gone(&self) -> bool {
-        self.pieces.is_closed()
+        lock(&self.pieces).is_closed
     }
 
     async fn send(&self, piece: Piece) -> Result<(), Gone> {
-        self.pieces.send(piece).await.map_err(|_| Gone)
+        let mut piece = Some(piece);
+        poll_fn(|_| {
+            let mut pieces = lock(&self.pieces);
+            if pieces.is_closed {
+                return Poll::Ready(Err(Gone));
+            }
+            if pieces.waiting.len() >= PIECES_MAX {
+                return Poll::Pending;
+            }
+            pieces.waiting.extend(piece.take());
+            Poll::Ready(Ok(()))
+        })
+        .await
     }
 
     pub(crate) async fn head(&self, head: Response<()>) -> Result<(), Gone> {
@@ -90,7 +118,7 @@ pub enum GatewayBody {
 /// A call with the pieces of its answer.
 pub struct Driven {
     call: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    pieces: mpsc::Receiver<Piece>,
+    pieces: Shared,
     /// The next frame is [`BrokenOff`].
     breaks_off: bool,
     tasks: Tasks,
@@ -112,24 +140,31 @@ impl Driven {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (sender, pieces) = mpsc::channel(PIECES_MAX);
-        let call: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(call(Reply { pieces: sender, tap }));
-        let mut driven = Self { call: Some(call), pieces, breaks_off: false, tasks };
+        let pieces = Shared::default();
+        let reply = Reply { pieces: pieces.clone(), tap };
+        let mut driven = Self { call: Some(Box::pin(call(reply))), pieces, breaks_off: false, tasks };
         match poll_fn(|cx| driven.poll_piece(cx)).await {
             Some(Piece::Head(head)) => Some(head.map(|()| GatewayBody::Driven(driven))),
             Some(Piece::Data(_) | Piece::BrokenOff) | None => None,
         }
     }
 
+    fn take_piece(&self) -> Option<Piece> {
+        lock(&self.pieces).waiting.pop_front()
+    }
+
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Piece>> {
-        if let Poll::Ready(piece) = self.pieces.poll_recv(cx) {
-            return Poll::Ready(piece);
+        if let Some(piece) = self.take_piece() {
+            return Poll::Ready(Some(piece));
         }
-        let Some(call) = &mut self.call else { return Poll::Pending };
+        let Some(call) = &mut self.call else { return Poll::Ready(None) };
         if call.as_mut().poll(cx).is_ready() {
             self.call = None;
         }
-        self.pieces.poll_recv(cx)
+        match self.take_piece() {
+            None if self.call.is_some() => Poll::Pending,
+            piece => Poll::Ready(piece),
+        }
     }
 }
 
@@ -137,7 +172,11 @@ impl Drop for Driven {
     fn drop(&mut self) {
         let Some(call) = self.call.take() else { return };
         // Closed before the call runs on, so that it learns at once that nobody waits.
-        self.pieces.close();
+        {
+            let mut pieces = lock(&self.pieces);
+            pieces.is_closed = true;
+            pieces.waiting.clear();
+        }
         // Without a runtime the process is at its end; the ledger's sweeper settles what is held.
         if tokio::runtime::Handle::try_current().is_ok() {
             self.tasks.spawn("gateway.call", call);
