@@ -9,7 +9,9 @@ cd "$REPO_DIR"
 
 scripts/setup.sh rust python postgres openclaw
 profile="${CREEL_BENCH_PROFILE:-demo}"
-cargo build --locked --quiet --profile "$profile" -p creel --bin creel --example api_load --example ledger_load
+# One call: another selection of packages has other features, and builds half of the libraries anew.
+cargo build --locked --quiet --profile "$profile" -p creel -p creel-control --bin creel --example api_load --example ledger_load \
+  --example ledger_bench
 export CREEL_BIN="$REPO_DIR/target/$profile/creel" CREEL_API_LOAD="$REPO_DIR/target/$profile/examples/api_load"
 export CREEL_LEDGER_LOAD="$REPO_DIR/target/$profile/examples/ledger_load"
 export CREEL_LEDGER_BENCH="$REPO_DIR/target/$profile/examples/ledger_bench"
@@ -19,10 +21,7 @@ for name in "$@"; do
   say "=== bench: $name"
   case "$name" in
     gateway | streams | growth) bench/gateway.sh "$name" ;;
-    ledger)
-      cargo build --locked --quiet --profile "$profile" -p creel-control --example ledger_bench
-      CREEL_TEST_POSTGRES_DURABLE=1 scripts/with-postgres.sh "$VENV_DIR/bin/python" "bench/$name.py"
-      ;;
+    ledger) CREEL_TEST_POSTGRES_DURABLE=1 scripts/with-postgres.sh "$VENV_DIR/bin/python" "bench/$name.py" ;;
     lists | cluster) scripts/with-postgres.sh "$VENV_DIR/bin/python" "bench/$name.py" ;;
     management | agents | installs) "$VENV_DIR/bin/python" "bench/$name.py" ;;
     skills)
