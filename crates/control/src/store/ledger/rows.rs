@@ -321,10 +321,22 @@ impl Tx {
     /// Adds to the sums what new entries say. The constraints of the tables refuse what would fall below zero or
     /// spend more than a pack has.
     pub(crate) async fn add_sums(&mut self, sums: &Sums) -> Result<(), StoreError> {
-        for (pack, micros) in &sums.packs {
-            let sql = "UPDATE credit_pack SET used_micros = used_micros + $2 WHERE id = $1";
-            if self.execute(sql, params![pack, *micros]).await? != 1 {
-                return Err(StoreError::Corrupt { what: format!("an entry of the credit pack {pack}") });
+        // Where each agent has a pack of its own they are as many as the entries.
+        let mut packs = sums.packs.iter();
+        while let Some(count) = portion(packs.len(), SUMS_MAX) {
+            let tuples: Vec<String> = (0..count)
+                .map(|row| format!("(CAST(${} AS TEXT), CAST(${} AS BIGINT))", row * 2 + 1, row * 2 + 2))
+                .collect();
+            // Both databases name the columns of a list of values so.
+            let sql = format!(
+                "UPDATE credit_pack SET used_micros = used_micros + more.column2
+                 FROM (VALUES {}) AS more WHERE credit_pack.id = more.column1",
+                tuples.join(", ")
+            );
+            let values = packs.by_ref().take(count).flat_map(|(pack, micros)| params![pack, *micros]);
+            let changed = self.execute(sql, values.collect()).await?;
+            if usize::try_from(changed).ok() != Some(count) {
+                return Err(StoreError::Corrupt { what: "an entry's credit pack, which there is not".to_owned() });
             }
         }
         self.add_to("usage_month", "month", &sums.months).await?;
