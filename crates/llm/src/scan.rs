@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use memchr::memchr;
+use memchr::memchr_iter;
 
 /// Deepest nesting accepted, the outermost object included.
 pub const DEPTH_MAX: u32 = 128;
@@ -109,17 +109,18 @@ impl<'a> Scanner<'a> {
             return Err(ScanError::Syntax(start));
         }
         self.at += 1;
-        loop {
-            // Only quotes are searched for: prompts have an escaped line end every few bytes, but few quotes.
-            let rest = self.text.get(self.at..).unwrap_or_default();
-            let found = memchr(b'"', rest).ok_or(ScanError::Truncated)?;
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        // Only quotes are searched for: prompts have an escaped line end every few bytes, but few quotes.
+        for found in memchr_iter(b'"', rest) {
             let inside = rest.get(..found).unwrap_or_default();
-            self.at += found + 1;
             let backslashes = inside.iter().rev().take_while(|byte| **byte == b'\\').count();
             if backslashes % 2 == 0 {
+                self.at += found + 1;
                 return Ok(start..self.at);
             }
         }
+        self.at = self.text.len();
+        Err(ScanError::Truncated)
     }
 
     /// Any value; the range is exactly its text.

@@ -104,15 +104,11 @@ impl Splitter {
 
 /// What the `data:` lines of one event say; borrowed where there is one such line, as nearly always.
 pub fn data_of(raw: &[u8]) -> Option<Cow<'_, [u8]>> {
-    if let Some(rest) = raw.strip_prefix(b"data:")
-        && let Some(end) = memchr::memchr(b'\n', rest)
-        && let Some((value, b"\n" | b"\n\n" | b"\n\r\n")) = rest.split_at_checked(end)
-    {
-        let value = value.strip_suffix(b"\r").unwrap_or(value);
-        return Some(Cow::Borrowed(value.strip_prefix(b" ").unwrap_or(value)));
-    }
     let mut data: Option<Cow<'_, [u8]>> = None;
-    for line in raw.split(|byte| *byte == b'\n') {
+    let mut line_start = 0;
+    for line_end in memchr::memchr_iter(b'\n', raw).chain([raw.len()]) {
+        let line = raw.get(line_start..line_end).unwrap_or_default();
+        line_start = line_end + 1;
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let Some(value) = line.strip_prefix(b"data:") else { continue };
         let value = value.strip_prefix(b" ").unwrap_or(value);

@@ -190,11 +190,18 @@ pub fn of(dialect: Dialect, usage: &[u8]) -> Option<Usage> {
 /// Made once: most events are shorter than what making it costs.
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 
+/// Behind a member's name: its value is `null`.
+fn is_null_behind(rest: Option<&[u8]>) -> bool {
+    let value = rest.and_then(|rest| rest.trim_ascii_start().strip_prefix(b":"));
+    value.is_some_and(|value| value.trim_ascii_start().starts_with(b"null"))
+}
+
 /// The counts in one chunk of a chat completion (the data of one event), and whether they are all that it says: a client
 /// that did not ask for usage must not see such a chunk. Chunks without any cost one search.
 pub(crate) fn counts_of_chunk(data: &[u8]) -> Option<(Counts, bool)> {
     // Within a JSON string the quotes would be escaped, so this finds member names only.
-    USAGE.find(data)?;
+    // Some say in each chunk that there is none yet.
+    USAGE.find_iter(data).find(|at| !is_null_behind(data.get(at + USAGE.needle().len()..)))?;
     let mut scanner = Scanner::new(data);
     let (mut usage, mut nested, mut alone) = (None, None, true);
     members(&mut scanner, |scanner, member| match scanner.slice(&member.name) {
@@ -344,7 +351,13 @@ mod tests {
             (format!(r#"{{"usage":{object}}}"#), Some((used, true))),
             (format!(r#"{{"choices":[{{"delta":{{}}}}],"usage":{object}}}"#), Some((used, false))),
             (format!(r#"{{"choices":[{{"delta":{{}},"usage":{object}}}]}}"#), Some((used, false))),
+            (
+                format!(r#"{{"choices":[{{"delta":{{}},"usage":null}}],"usage":{object}}}"#),
+                Some((used, false)),
+            ),
+            (format!(r#"{{"x":"usage","choices":[],"usage" : {object}}}"#), Some((used, true))),
             (r#"{"choices":[],"usage":null}"#.into(), None),
+            (r#"{"choices":[{"delta":{"content":"usage"}}],"usage" : null}"#.into(), None),
             (r#"{"choices":[{"delta":{"content":"\"usage\":{\"prompt_tokens\":9}"}}]}"#.into(), None),
             ("[DONE]".into(), None),
             (r#"{"usage""#.into(), None),

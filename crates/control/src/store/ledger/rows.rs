@@ -336,7 +336,9 @@ impl Tx {
             let values = packs.by_ref().take(count).flat_map(|(pack, micros)| params![pack, *micros]);
             let changed = self.execute(sql, values.collect()).await?;
             if usize::try_from(changed).ok() != Some(count) {
-                return Err(StoreError::Corrupt { what: "an entry's credit pack, which there is not".to_owned() });
+                return Err(StoreError::Corrupt {
+                    what: "an entry's credit pack, which there is not".to_owned(),
+                });
             }
         }
         self.add_to("usage_month", "month", &sums.months).await?;
