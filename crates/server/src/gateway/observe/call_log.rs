@@ -159,9 +159,8 @@ fn write_lines(shared: &Shared, mut files: Files) {
                 shared.dropped.inc();
             }
         }
-        if files.flush().is_err() {
-            shared.dropped.inc();
-        }
+        // What cannot be written stays in the buffer, is tried again, and then keeps other lines out, which are counted.
+        let _ = files.flush();
         lines.clear();
         lines.shrink_to(KEPT_BYTES_MAX);
         if is_last {
