@@ -1,8 +1,8 @@
 //! What goes over an upstream's connection, in bytes: HTTP/1.1 as a client speaks it. Pure; [`super::pool`] moves the bytes.
 //!
 //! Heads are parsed by `httparse`, as in hyper. hyper's own client is not used: it is made for a task of its own beside
-//! its caller, and the channels between both cost more than all that is done here (`bench/README.md`). What is lenient
-//! in other clients is an error here: an answer with two lengths, or with both a length and chunks, ends its connection.
+//! its caller, and the channels between both cost more than all that is done here (`bench/README.md`). Where an answer
+//! could be read in two ways it is refused, or nothing follows it on its connection (RFC 9112, section 6.3).
 
 use std::mem::MaybeUninit;
 
@@ -126,8 +126,13 @@ pub(super) fn take_head(read: &mut BytesMut, asked: &Method) -> Result<Option<He
         let is_newest = parsed.version == Some(1);
         read.advance(length);
         let body = body_of(&headers, status, asked)?;
-        let stays_open =
-            is_newest && body != Body::UntilClosed && !says(&headers, header::CONNECTION, "close");
+        // Chunks win over a length, which must not be believed by anybody behind us either; and whoever says both is
+        // confused, so that nothing else is read from that connection.
+        let is_clear = !matches!(body, Body::Chunked(_)) || headers.remove(header::CONTENT_LENGTH).is_none();
+        let stays_open = is_newest
+            && is_clear
+            && body != Body::UntilClosed
+            && !says(&headers, header::CONNECTION, "close");
         let mut answer = Response::new(());
         *answer.status_mut() = status;
         *answer.version_mut() = if is_newest { Version::HTTP_11 } else { Version::HTTP_10 };
@@ -145,24 +150,18 @@ fn body_of(headers: &HeaderMap, status: StatusCode, asked: &Method) -> Result<Bo
     if asked == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
         return Ok(Body::Sized(0));
     }
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).into_iter();
-    let (first, second) = (lengths.next(), lengths.next());
-    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).into_iter();
-    let (encoding, more) = (encodings.next(), encodings.next());
-    match (first, encoding) {
-        _ if second.is_some() || more.is_some() => Err(BadAnswer::Length),
-        (None, None) => Ok(Body::UntilClosed),
-        (None, Some(encoding)) if encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => {
-            Ok(Body::Chunked(Chunks::Size))
-        }
-        (Some(length), None) => {
-            let digits = length.to_str().ok().map(str::trim);
-            let digits = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
-            digits.and_then(|digits| digits.parse().ok()).map(Body::Sized).ok_or(BadAnswer::Length)
-        }
-        // Of both, which one holds is a matter of opinion.
-        _ => Err(BadAnswer::Length),
+    let encodings = headers.get_all(header::TRANSFER_ENCODING);
+    if let Some(encoding) = encodings.iter().next() {
+        let is_chunked = encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+        let is_known = is_chunked && encodings.iter().count() == 1;
+        return if is_known { Ok(Body::Chunked(Chunks::Size)) } else { Err(BadAnswer::Length) };
     }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).into_iter();
+    let Some(length) = lengths.next() else { return Ok(Body::UntilClosed) };
+    let digits = length.to_str().ok().map(str::trim);
+    let digits = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()));
+    let digits = digits.filter(|_| lengths.all(|other| other == length));
+    digits.and_then(|digits| digits.parse().ok()).map(Body::Sized).ok_or(BadAnswer::Length)
 }
 
 /// What was taken of a body.

@@ -81,6 +81,11 @@ fn the_end_of_a_body_is_told_in_each_of_its_ways() {
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx-sum: 1\r\ny: 2\r\n\r\n",
             ok(200, "a", true),
         ),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 9\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+            ok(200, "ok", false),
+        ),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok", ok(200, "ok", true)),
         ("HTTP/1.1 204 No Content\r\n\r\n", ok(204, "", true)),
         (
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
@@ -95,6 +100,13 @@ fn the_end_of_a_body_is_told_in_each_of_its_ways() {
 }
 
 #[test]
+fn a_length_beside_chunks_is_not_told_on() {
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    let headers = whole(answer).expect("an answer").headers;
+    assert_eq!(headers, [("transfer-encoding".to_owned(), "chunked".to_owned())]);
+}
+
+#[test]
 fn what_can_be_read_in_two_ways_is_refused() {
     for (answer, expect) in [
         ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok", BadAnswer::Length),
@@ -102,10 +114,6 @@ fn what_can_be_read_in_two_ways_is_refused() {
         ("HTTP/1.1 200 OK\r\ncontent-length: +2\r\n\r\nok", BadAnswer::Length),
         ("HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\nok", BadAnswer::Length),
         ("HTTP/1.1 200 OK\r\ncontent-length: \r\n\r\nok", BadAnswer::Length),
-        (
-            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
-            BadAnswer::Length,
-        ),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", BadAnswer::Length),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: identity\r\n\r\nok", BadAnswer::Length),
         ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n-1\r\na\r\n0\r\n\r\n", BadAnswer::Chunk),
