@@ -168,3 +168,41 @@ fn write_lines(shared: &Shared, mut files: Files) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use creel_control::clock::FixedClock;
+    use creel_llm::dialect::Dialect;
+    use creel_wire::id::{AccountId, CallId, RuntimeId};
+
+    use super::*;
+    use crate::gateway::observe::Observer;
+    use crate::gateway::ports::{AgentAccess, KeyKind};
+
+    #[test]
+    fn a_disk_that_takes_nothing_loses_lines_which_are_counted() {
+        let shared = Arc::<Shared>::default();
+        // Nobody writes what waits.
+        let log = CallLog { shared: shared.clone(), writer: None };
+        let observer = Arc::new(Observer { log: Some(log), ..Observer::default() });
+        let access = AgentAccess {
+            account: AccountId::parse("11").expect("an id"),
+            runtime: RuntimeId::parse("ecd-1").expect("an id"),
+            key_kind: KeyKind::Agent,
+            limits: creel_control::call_limit::Limits::default(),
+            capture: None,
+            group: None,
+        };
+        let (id, clock) =
+            (CallId::parse("call-1").expect("an id"), FixedClock::at(jiff::Timestamp::UNIX_EPOCH));
+        let calls = 60_000;
+        for _ in 0..calls {
+            drop(observer.begin(&access, &id, Dialect::Chat, &http::HeaderMap::new(), &clock));
+        }
+        let waiting = shared.waiting();
+        let lines = waiting.lines.split_inclusive(|byte| *byte == b'\n').count();
+        assert!(waiting.lines.len() <= WAITING_BYTES_MAX && waiting.lines.ends_with(b"}\n"));
+        assert!(lines > 0 && shared.dropped.get() > 0);
+        assert_eq!(lines as u64 + shared.dropped.get(), calls);
+    }
+}

@@ -51,17 +51,21 @@ impl Server {
     }
 }
 
+async fn head_of(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
 async fn serve(
     mut stream: TcpStream,
     answers: &'static [&'static str],
     told: tokio::sync::mpsc::UnboundedSender<String>,
 ) {
     for answer in answers {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(stream.read_u8().await.unwrap());
-        }
-        let head = String::from_utf8(head).unwrap();
+        let head = head_of(&mut stream).await;
         let length = head.split("content-length: ").nth(1).unwrap().split('\r').next().unwrap();
         let mut body = vec![0; length.parse().unwrap()];
         stream.read_exact(&mut body).await.unwrap();
@@ -168,31 +172,33 @@ async fn what_is_idle_for_long_is_closed() {
 /// Larger than what sockets hold.
 const LARGE: usize = 16 << 20;
 
-async fn head_of(stream: &mut TcpStream) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(stream.read_u8().await.unwrap());
-    }
+/// What a client gets that sends a large request to a peer that does this once it has the head, and what that gives.
+async fn sent_large<F: Future + 'static>(peer: impl FnOnce(TcpStream) -> F + 'static) -> (String, F::Output) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    let peer = tokio::task::spawn_local(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        head_of(&mut stream).await;
+        peer(stream).await
+    });
+    let client = UpstreamClient::new(Duration::from_secs(5)).unwrap();
+    let request = Request::post(&address).body(Full::new(Bytes::from(vec![b'x'; LARGE]))).unwrap();
+    (text(&client, request).await, peer.await.unwrap())
 }
 
 #[tokio::test]
 async fn a_refusal_is_heard_before_all_is_sent() {
     on_one_thread(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}/", listener.local_addr().unwrap());
-        let peer = tokio::task::spawn_local(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            head_of(&mut stream).await;
+        let (heard, sent) = sent_large(|mut stream| async move {
             stream.write_all(b"HTTP/1.1 413 No\r\ncontent-length: 2\r\n\r\nno").await.unwrap();
             let mut rest = Vec::new();
             // Reset or ended: the rest is not sent.
             let _ = stream.read_to_end(&mut rest).await;
             rest.len()
-        });
-        let client = UpstreamClient::new(Duration::from_secs(5)).unwrap();
-        let request = Request::post(&address).body(Full::new(Bytes::from(vec![b'x'; LARGE]))).unwrap();
-        assert_eq!(text(&client, request).await, "no");
-        assert!(peer.await.unwrap() < LARGE);
+        })
+        .await;
+        assert_eq!(heard, "no");
+        assert!(sent < LARGE);
     })
     .await;
 }
@@ -200,21 +206,16 @@ async fn a_refusal_is_heard_before_all_is_sent() {
 #[tokio::test]
 async fn a_request_is_sent_in_full_though_its_answer_begins_before() {
     on_one_thread(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}/", listener.local_addr().unwrap());
-        let peer = tokio::task::spawn_local(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            head_of(&mut stream).await;
+        let (heard, sent) = sent_large(|mut stream| async move {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n").await.unwrap();
             let mut body = vec![0; LARGE];
             stream.read_exact(&mut body).await.unwrap();
-            assert!(body.iter().all(|byte| *byte == b'x'));
             stream.write_all(b"ok").await.unwrap();
-        });
-        let client = UpstreamClient::new(Duration::from_secs(5)).unwrap();
-        let request = Request::post(&address).body(Full::new(Bytes::from(vec![b'x'; LARGE]))).unwrap();
-        assert_eq!(text(&client, request).await, "ok");
-        peer.await.unwrap();
+            body
+        })
+        .await;
+        assert_eq!(heard, "ok");
+        assert!(sent.iter().all(|byte| *byte == b'x'));
     })
     .await;
 }
