@@ -199,53 +199,42 @@ impl Writer {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
+        let (reply, answer) = oneshot::channel();
+        let job = boxed(job, reply);
         match self {
             Writer::Sqlite { queue } => {
-                let (reply, answer) = oneshot::channel();
-                if queue.send(boxed(job, reply)).await.is_err() {
+                if queue.send(job).await.is_err() {
                     return Err(StoreError::Closed.into());
                 }
-                answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
             }
             Writer::Postgres { db: Db::Postgres { pool }, told, audit_key } => {
                 let connection = pool.acquire().await.map_err(StoreError::from)?;
                 let tx = Tx::new(Connection::Postgres(connection), audit_key.clone(), told);
-                let told = told.clone();
                 // In a task of its own, so that a caller who goes away cannot leave a transaction half done.
                 #[expect(
                     clippy::disallowed_methods,
                     reason = "joined on the next line; ends with its transaction"
                 )]
-                let task = tokio::spawn(write_postgres(tx, job, told));
-                task.await.unwrap_or_else(|_| Err(StoreError::Panicked.into()))
+                let task = tokio::spawn(commit_alone(tx, job, told.clone()));
+                task.await.unwrap_or(Err(StoreError::Panicked))?;
             }
-            Writer::Postgres { .. } => Err(StoreError::Closed.into()),
+            Writer::Postgres { .. } => return Err(StoreError::Closed.into()),
         }
+        answer.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
     }
 }
 
-async fn write_postgres<T, E, F>(mut tx: Tx, job: F, told: Told) -> Result<T, E>
-where
-    F: for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, Result<T, E>> + Send + 'static,
-    E: From<StoreError>,
-{
+/// Runs a job in a transaction of its own. One future for jobs of all kinds: a task's code would else be there once for each
+/// operation.
+async fn commit_alone(mut tx: Tx, job: Job, told: Told) -> Result<(), StoreError> {
     tx.execute("BEGIN", Vec::new()).await?;
-    let outcome = AssertUnwindSafe(job(&mut tx)).catch_unwind().await;
-    match outcome {
-        Ok(Ok(value)) => {
-            tx.execute("COMMIT", Vec::new()).await?;
-            told.of(&mut tx);
-            Ok(value)
-        }
-        Ok(Err(error)) => {
-            tx.execute("ROLLBACK", Vec::new()).await?;
-            Err(error)
-        }
-        Err(_) => {
-            tx.execute("ROLLBACK", Vec::new()).await?;
-            Err(StoreError::Panicked.into())
-        }
+    let (keep, finish) = job(&mut tx).await;
+    let ended = tx.execute(if keep { "COMMIT" } else { "ROLLBACK" }, Vec::new()).await;
+    if keep && ended.is_ok() {
+        told.of(&mut tx);
     }
+    finish(ended.map(|_| ()));
+    Ok(())
 }
 
 fn boxed<T, E, F>(job: F, reply: oneshot::Sender<Result<T, E>>) -> Job
