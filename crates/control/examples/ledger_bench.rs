@@ -1,7 +1,8 @@
 //! How many deductions a second the ledger records on SQLite: `cargo run --release -p creel-control --example
 //! ledger_bench [calls] [runtimes]`. Prints its figures, and what the check says of the result.
 //!
-//! A deduction is a reservation and a settlement, each a journal record that survives `kill -9`.
+//! A deduction is a reservation and a settlement, each a journal record that survives `kill -9`. Memory and clock are as in
+//! the server: ids that did not sort by time would scatter rows over the whole table.
 
 #![expect(
     clippy::expect_used,
@@ -15,11 +16,18 @@ use std::time::{Duration, Instant};
 
 use creel_control::access::Actor;
 use creel_control::account::Accounts;
+use creel_control::clock::{Clock, SystemClock};
+use creel_control::id_gen::IdGen;
 use creel_control::ledger::{CallStart, Credits, Grant, Ledger, PackSource, Place, UsageSource};
-use creel_testkit::{Database, TestStore};
+use creel_control::secrets::Sealer;
+use creel_control::store::Store;
+use creel_control::tasks::Tasks;
 use creel_wire::id::{AccountId, RuntimeId};
 use creel_wire::money::Micros;
 use creel_wire::price::{MULTIPLIER_ONE, RateCard, Usage};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const CARD: RateCard = RateCard {
     input: 200_000,
@@ -31,8 +39,10 @@ const CARD: RateCard = RateCard {
 const USAGE: Usage = Usage { input: 8_349, cached_input: 40_794, cache_write: 0, output: 573, reasoning: 0 };
 
 struct Bench {
-    t: TestStore,
+    store: Store,
+    ids: IdGen,
     ledger: Ledger,
+    _directory: tempfile::TempDir,
     account_id: AccountId,
     runtimes: Vec<RuntimeId>,
 }
@@ -49,7 +59,7 @@ async fn main() {
         bench.run(concurrency, calls).await;
     }
     let started = Instant::now();
-    let credits = Credits::new(bench.t.store.clone(), bench.t.ids.clone());
+    let credits = Credits::new(bench.store.clone(), bench.ids.clone());
     let checked = credits.check().await.expect("the check runs");
     println!(
         "check of {} entries in {:.2} s: {} differences",
@@ -61,29 +71,33 @@ async fn main() {
 
 impl Bench {
     async fn new(runtimes: usize) -> Self {
-        let t = creel_testkit::open(Database::Sqlite).await;
-        let accounts = Accounts::new(t.store.clone(), t.sealer.clone(), t.ids.clone());
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (ids, tasks) = (IdGen::new(clock.clone()), Tasks::new());
+        let url = format!("sqlite:{}", directory.path().join("creel.db").display());
+        let url = url.parse().expect("a valid address");
+        let store = Store::open(&url, clock, &tasks).await.expect("the store opens");
+        let sealer = Sealer::from_base64(&Sealer::generate_base64()).expect("a master key");
+        let accounts = Accounts::new(store.clone(), Arc::new(sealer), ids.clone());
         let account_id = accounts.create("bench").await.expect("an account").id;
-        let credits = Credits::new(t.store.clone(), t.ids.clone());
+        let credits = Credits::new(store.clone(), ids.clone());
         let grant = Grant {
             runtime_id: None,
             source: PackSource::Granted,
             micros: Micros(1_000_000_000_000_000),
             expires_at_ms: None,
         };
-        let actor = Actor::operator(account_id.clone(), "GrantCredits", t.ids.request_id());
+        let actor = Actor::operator(account_id.clone(), "GrantCredits", ids.request_id());
         credits.grant(actor, grant).await.expect("a pack");
-        let url: &str = t.url.strip_prefix("sqlite:").expect("SQLite");
-        let directory = std::path::Path::new(url).with_file_name("ledger");
-        let place = Place::Directory(directory);
-        let ledger = Ledger::open(t.store.clone(), &t.tasks, place).await.expect("the ledger opens");
-        let runtimes = (0..runtimes).map(|_| t.ids.runtime()).collect();
-        Self { t, ledger, account_id, runtimes }
+        let place = Place::Directory(directory.path().join("ledger"));
+        let ledger = Ledger::open(store.clone(), &tasks, place).await.expect("the ledger opens");
+        let runtimes = (0..runtimes).map(|_| ids.runtime()).collect();
+        Self { store, ids, ledger, _directory: directory, account_id, runtimes }
     }
 
     fn start(&self, number: usize) -> CallStart {
         CallStart {
-            call_id: self.t.ids.call(),
+            call_id: self.ids.call(),
             account_id: self.account_id.clone(),
             runtime_id: self.runtimes.get(number % self.runtimes.len()).expect("a runtime").clone(),
             provider_id: creel_wire::id::ProviderId::parse("mpt-bench").expect("an id"),
