@@ -290,6 +290,8 @@ impl Applier {
 
     /// Writes a batch, again and again until the database takes it.
     async fn apply(&mut self, batch: Vec<Settlement>, forget: Vec<Released>) {
+        // A call that has rows must not be under way by the journal.
+        self.inner.core().write_file_or_say();
         let (batch, forget) = (Arc::new(batch), Arc::new(forget));
         let mut pause = RETRY_FIRST;
         let mut verify = false;

@@ -145,7 +145,7 @@ impl Engine {
                 Ok((held, ack)) => {
                     let call_id = start.call_id;
                     let mut unadmitted = Unadmitted { engine: self, call_id: Some(call_id.clone()) };
-                    if let Err(error) = ack.wait().await {
+                    if let Err(error) = self.inner.written(ack).await {
                         tracing::error!(call.id = %call_id, error = %error, "the reservation of {call_id} is not recorded");
                         return Err(Refusal::Unavailable);
                     }
@@ -226,7 +226,7 @@ impl Engine {
         };
         let Some((billed, ack)) = settled else { return self.settled_before(call_id).await };
         self.inner.dirty.notify_one();
-        ack?.wait().await?;
+        self.inner.written(ack?).await?;
         Ok(billed)
     }
 
@@ -241,7 +241,7 @@ impl Engine {
     /// The entries of a call, once all that was settled before is rows.
     async fn entries_before(&self, call_id: &CallId) -> Result<Vec<(Label, i64)>, LedgerError> {
         let written = self.inner.core().barrier();
-        written.wait().await?;
+        self.inner.written(written).await?;
         let (done, found) = oneshot::channel();
         self.inner.command(Command::Amounts { call_id: call_id.clone(), done });
         let amounts = found.await.unwrap_or(Err(crate::store::StoreError::Closed))?;
@@ -252,7 +252,7 @@ impl Engine {
     /// no credit moved. [`LedgerError::AlreadySettled`] if the call has entries.
     pub(crate) async fn release(&self, call_id: &CallId) -> Result<(), LedgerError> {
         match self.give_back(call_id) {
-            Some(ack) => ack.wait().await,
+            Some(ack) => self.inner.written(ack).await,
             // An earlier attempt may have failed half-way: what it left in the journal must be gone.
             None if self.entries_before(call_id).await?.is_empty() => Ok(()),
             None => Err(LedgerError::AlreadySettled),
@@ -265,7 +265,7 @@ impl Engine {
         let record = Record::Release(call_id.clone());
         if let Journal::File(file) = &mut core.journal {
             // If this cannot be written, nothing else can: after a crash the call would be `unsettled`.
-            if let Err(error) = file.append(&record) {
+            if let Err(error) = file.append(&record).and_then(|_| file.write()) {
                 tracing::error!(call.id = %call_id, error = %error, "the release of {call_id} is not in the journal");
             }
             return Some(Ack::Written);

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::LedgerError;
 use super::apply::{Command, Settlement};
 use super::book::Book;
-use super::journal::FileJournal;
+use super::journal::{Batch, FileJournal};
 use super::record::{Record, Reserve, Settle};
 use super::serve::Gateways;
 use super::table::Append;
@@ -54,30 +54,37 @@ pub(super) enum Journal {
 #[derive(Debug)]
 pub(super) enum Ack {
     Written,
+    /// Is written by whoever of those that wait comes first, once the other calls of this turn have been decided.
+    Turn(Arc<Batch>),
     Wait(oneshot::Receiver<Result<(), LedgerError>>),
-}
-
-impl Ack {
-    pub(super) async fn wait(self) -> Result<(), LedgerError> {
-        match self {
-            Ack::Written => Ok(()),
-            Ack::Wait(done) => {
-                done.await.unwrap_or(Err(LedgerError::Store(crate::store::StoreError::Closed)))
-            }
-        }
-    }
 }
 
 impl Core {
     pub(super) fn append_reserve(&mut self, reserve: &Arc<Reserve>) -> Result<Ack, LedgerError> {
         let record = Record::Reserve(reserve.clone());
+        let is_alone = self.book.open().len() <= 1;
         match &mut self.journal {
-            Journal::File(file) => file.append(&record).map(|_| Ack::Written),
+            Journal::File(file) => file.append(&record).and_then(|_| in_turn(file, is_alone)),
             Journal::Table(_) => Ok(self.append(Some(record), None)),
         }
     }
 
-    /// Puts a record into the table's queue. Files are written at once, by their callers.
+    /// Writes what waits to be written to a file.
+    pub(super) fn write_file(&mut self) -> Result<(), LedgerError> {
+        match &mut self.journal {
+            Journal::File(file) => file.write(),
+            Journal::Table(_) => Ok(()),
+        }
+    }
+
+    /// The same where nobody else would say that it failed.
+    pub(super) fn write_file_or_say(&mut self) {
+        if let Err(error) = self.write_file() {
+            tracing::error!(error = %error, "records of the ledger's journal are not written");
+        }
+    }
+
+    /// Puts a record into the table's queue. Files have their own way.
     pub(super) fn append(&mut self, record: Option<Record>, settlement: Option<Settlement>) -> Ack {
         let Journal::Table(appends) = &mut self.journal else { return Ack::Written };
         let (done, wait) = oneshot::channel();
@@ -88,7 +95,10 @@ impl Core {
 
     /// What waits for all records before.
     pub(super) fn barrier(&mut self) -> Ack {
-        self.append(None, None)
+        match &self.journal {
+            Journal::File(file) => Ack::Turn(file.batch()),
+            Journal::Table(_) => self.append(None, None),
+        }
     }
 
     /// Settlements of `segment` have become rows.
@@ -107,7 +117,27 @@ impl Core {
     }
 }
 
+/// How a record that was just appended is written: at once where there is no call that could write with this one.
+fn in_turn(file: &mut FileJournal, is_alone: bool) -> Result<Ack, LedgerError> {
+    if is_alone || file.is_full() { file.write().map(|()| Ack::Written) } else { Ok(Ack::Turn(file.batch())) }
+}
+
 impl Inner {
+    /// Waits until what `ack` stands for is in the journal.
+    pub(super) async fn written(&self, ack: Ack) -> Result<(), LedgerError> {
+        match ack {
+            Ack::Written => Ok(()),
+            Ack::Turn(batch) => {
+                tokio::task::yield_now().await;
+                // As long as nothing became of it, it is what waits.
+                batch.outcome().unwrap_or_else(|| self.core().write_file())
+            }
+            Ack::Wait(done) => {
+                done.await.unwrap_or(Err(LedgerError::Store(crate::store::StoreError::Closed)))
+            }
+        }
+    }
+
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
         // A panic under this lock would be a defect in arithmetic that never touches I/O; the balances still stand.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
@@ -139,12 +169,13 @@ impl Inner {
     ) -> Result<Ack, LedgerError> {
         let settle = Arc::new(settle);
         let record = Record::Settle(settle.clone());
+        let is_alone = core.book.open().len() == 0;
         match &mut core.journal {
             Journal::File(file) => {
                 let segment = file.append(&record);
                 let in_segment = segment.as_ref().ok().copied();
                 self.command(Command::Apply(Settlement { reserve, settle, segment: in_segment }));
-                segment.map(|_| Ack::Written)
+                segment.and_then(|_| in_turn(file, is_alone))
             }
             Journal::Table(_) => {
                 let settlement = Settlement { reserve, settle, segment: None };
@@ -163,6 +194,7 @@ impl Inner {
                 tracing::error!(call.id = %call_id, error = %error, "the settlement of {call_id} is not in the journal");
             }
         }
+        core.write_file_or_say();
     }
 
     pub(crate) fn uses_table(&self) -> bool {
@@ -186,6 +218,7 @@ impl Inner {
             // With a table this waits for nothing: the record is on its way.
             let _recorded = self.record_settle(&mut core, reserve, settle);
         }
+        core.write_file_or_say();
     }
 
     pub(crate) fn set_fenced(&self) {
@@ -210,9 +243,14 @@ pub(super) async fn sync_files(inner: Arc<Inner>) {
         if !cancelled {
             tokio::time::sleep(SYNC_EVERY).await;
         }
-        let file = match &inner.core().journal {
-            Journal::File(file) => file.active(),
-            Journal::Table(_) => return,
+        let file = {
+            let mut core = inner.core();
+            // What is left by calls that were given up.
+            core.write_file_or_say();
+            match &core.journal {
+                Journal::File(file) => file.active(),
+                Journal::Table(_) => return,
+            }
         };
         let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
         if !matches!(synced, Ok(Ok(()))) {

@@ -1,7 +1,8 @@
 //! The journal as local files, for SQLite: segments in one directory, of which the newest is written.
 //!
-//! An append returns after write(): the record survives the end of this process, however it ends. A background task
-//! calls fdatasync every few milliseconds while there is something new: what the machine's own end can cost.
+//! A record that was written survives the end of this process, however it ends. Records of calls that are decided in one
+//! turn of the runtime are written by one write(), for which all of them wait. A background task calls fdatasync every few
+//! milliseconds while there is something new: what the machine's own end can cost.
 //! A segment goes when all its settlements are rows; calls under way are written again into the next one. The lock
 //! file is held for the life of the process, and the system gives it up with the process.
 
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::LedgerError;
 use super::record::{self, Record, Reserve};
@@ -18,6 +19,8 @@ use super::record::{self, Record, Reserve};
 const SEGMENT_BYTES_MAX: u64 = 32 << 20;
 /// A segment all of whose settlements are rows is closed when it is longer than this, in bytes: keeps starts short.
 const SEGMENT_BYTES_IDLE: u64 = 1 << 20;
+/// Records that wait are written without waiting any longer when they are more than this, in bytes.
+const WAITING_BYTES_MAX: usize = 256 << 10;
 
 fn failed(path: &Path, source: std::io::Error) -> LedgerError {
     LedgerError::Journal { file: path.display().to_string(), source }
@@ -32,7 +35,9 @@ pub(crate) struct FileJournal {
     file: Arc<File>,
     number: u64,
     length: u64,
-    buffer: Vec<u8>,
+    /// Records that are not written yet.
+    waiting: Vec<u8>,
+    batch: Arc<Batch>,
     /// Settlements in each segment that are not rows yet.
     unapplied: BTreeMap<u64, u64>,
     /// A write failed and could not be undone, so nothing may follow it.
@@ -67,41 +72,73 @@ impl FileJournal {
             file: Arc::new(file),
             number,
             length: 0,
-            buffer: Vec::with_capacity(4096),
+            waiting: Vec::with_capacity(4096),
+            batch: Arc::default(),
             unapplied: BTreeMap::new(),
             broken: false,
         };
         Ok((journal, found))
     }
 
-    /// Writes a record; `Ok` means that it survives this process. Gives the segment it is in.
+    /// Puts a record behind those that wait to be written. Gives the segment it will be in.
     pub(crate) fn append(&mut self, record: &Record) -> Result<u64, LedgerError> {
-        self.buffer.clear();
-        let encoded = record::encode(record, &mut self.buffer);
-        let written = encoded.map_err(std::io::Error::from).and_then(|()| self.write());
-        written.map_err(|error| failed(&path_of(&self.directory, self.number), error))?;
+        let encoded = record::encode(record, &mut self.waiting);
+        encoded.map_err(|error| failed(&path_of(&self.directory, self.number), error.into()))?;
         if matches!(record, Record::Settle(_)) {
             *self.unapplied.entry(self.number).or_default() += 1;
         }
         Ok(self.number)
     }
 
-    fn write(&mut self) -> std::io::Result<()> {
+    /// So many records wait that they should be written now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.len() > WAITING_BYTES_MAX
+    }
+
+    /// What becomes of the records that wait.
+    pub(crate) fn batch(&self) -> Arc<Batch> {
+        self.batch.clone()
+    }
+
+    /// Writes the records that wait; `Ok` means that they survive this process. Where it fails, none of them is there.
+    pub(crate) fn write(&mut self) -> Result<(), LedgerError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let written = self.write_waiting();
+        self.waiting.clear();
+        let file = path_of(&self.directory, self.number);
+        let told = match &written {
+            Ok(()) => Ok(()),
+            Err(error) => Err((file.clone(), error.kind(), error.to_string())),
+        };
+        // Nobody else sets it: it is taken from its place here.
+        let _ = std::mem::take(&mut self.batch).0.set(told);
+        written.map_err(|error| failed(&file, error))
+    }
+
+    fn write_waiting(&mut self) -> std::io::Result<()> {
         if self.broken {
             return Err(std::io::Error::other("an earlier write failed half-way"));
         }
-        if let Err(error) = (&*self.file).write_all(&self.buffer) {
+        if let Err(error) = (&*self.file).write_all(&self.waiting) {
             // A record cut in the middle must not have others behind it.
             self.broken = self.file.set_len(self.length).is_err();
             return Err(error);
         }
-        self.length += u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
+        self.length += u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
         Ok(())
     }
 
     /// Nothing may be written any more: what reached the disk is not known.
     pub(crate) fn set_broken(&mut self) {
         self.broken = true;
+    }
+
+    /// Writes go there from now on.
+    #[cfg(test)]
+    pub(crate) fn set_file(&mut self, file: File) {
+        self.file = Arc::new(file);
     }
 
     /// The file to synchronise.
@@ -143,16 +180,18 @@ impl FileJournal {
         &mut self,
         open: impl Iterator<Item = &'a Arc<Reserve>>,
     ) -> Result<(), LedgerError> {
+        // They are counted in the old one.
+        self.write()?;
         let path = path_of(&self.directory, self.number);
         self.file.sync_data().map_err(|error| failed(&path, error))?;
         let next = create(&self.directory, self.number + 1)?;
-        self.buffer.clear();
+        let mut under_way = Vec::new();
         for reserve in open {
-            record::encode(&Record::Reserve(reserve.clone()), &mut self.buffer)
+            record::encode(&Record::Reserve(reserve.clone()), &mut under_way)
                 .map_err(|error| failed(&path, error.into()))?;
         }
         let next_path = path_of(&self.directory, self.number + 1);
-        (&next).write_all(&self.buffer).and_then(|()| next.sync_data()).map_err(|error| {
+        (&next).write_all(&under_way).and_then(|()| next.sync_data()).map_err(|error| {
             // Half a segment must not be read as a whole one; the old one goes on.
             let _ = std::fs::remove_file(&next_path);
             failed(&next_path, error)
@@ -160,9 +199,31 @@ impl FileJournal {
         self.unapplied.entry(self.number).or_default();
         self.number += 1;
         self.file = Arc::new(next);
-        self.length = u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
+        self.length = u64::try_from(under_way.len()).unwrap_or(u64::MAX);
         self.remove_done();
         Ok(())
+    }
+}
+
+impl Drop for FileJournal {
+    fn drop(&mut self) {
+        if let Err(error) = self.write() {
+            tracing::error!(error = %error, "the last records of the ledger's journal are not written");
+        }
+    }
+}
+
+/// Records that are written together, and what became of that.
+#[derive(Debug, Default)]
+pub(crate) struct Batch(OnceLock<Result<(), (PathBuf, ErrorKind, String)>>);
+
+impl Batch {
+    /// `None` while they wait.
+    pub(crate) fn outcome(&self) -> Option<Result<(), LedgerError>> {
+        Some(match self.0.get()? {
+            Ok(()) => Ok(()),
+            Err((file, kind, text)) => Err(failed(file, std::io::Error::new(*kind, text.clone()))),
+        })
     }
 }
 

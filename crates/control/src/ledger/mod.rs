@@ -23,6 +23,8 @@ mod engine;
 mod handle;
 mod inner;
 mod journal;
+#[cfg(test)]
+mod journal_tests;
 mod member;
 mod outbox;
 mod pack;

@@ -35,7 +35,7 @@ impl Book {
     }
 
     /// Calls under way: those that a new journal file must still know.
-    pub(crate) fn open(&self) -> impl Iterator<Item = &Arc<Reserve>> {
+    pub(crate) fn open(&self) -> impl ExactSizeIterator<Item = &Arc<Reserve>> {
         self.open.values()
     }
 

@@ -1,7 +1,8 @@
 //! What is left after a process ends in the middle, and who may own the ledger.
 
 use super::*;
-use creel_testkit::both_databases;
+use creel_testkit::{Database, both_databases};
+use futures_util::FutureExt as _;
 
 both_databases! {
     async fn after_a_crash_settled_calls_are_there_once_and_open_ones_unsettled(t) {
@@ -213,5 +214,49 @@ async fn one_process_owns_the_files() {
     let process = world.start().await;
     let second = world.try_start().await.map(|_| ());
     assert!(matches!(second, Err(LedgerError::Owned { .. })), "{second:?}");
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn calls_of_one_turn_share_a_write_and_each_waits_for_it() {
+    let t = creel_testkit::open(Database::Sqlite).await;
+    let world = World::new(&t).await;
+    let pack = world.grant(1_000, None).await;
+    let process = world.start().await;
+    process.spend(world.call(Some(UNIT), output(1)), output(1)).await.unwrap();
+    let in_journal = |call_id: &CallId| {
+        let files = std::fs::read_dir(world.journal_dir()).unwrap();
+        let mut bytes = Vec::new();
+        files.for_each(|file| bytes.extend(std::fs::read(file.unwrap().path()).unwrap()));
+        let id = call_id.as_str().as_bytes();
+        bytes.windows(id.len()).filter(|window| *window == id).count()
+    };
+    // They are polled in turn, so each finds others under way.
+    let call = async |number: u64| {
+        let held = process.reserve(world.call(Some(UNIT), output(10))).await;
+        let call_id = held.call_id().clone();
+        assert_eq!(in_journal(&call_id), 1);
+        process.ledger.settle(held, output(number), UsageSource::Upstream).await.unwrap();
+        assert_eq!(in_journal(&call_id), 2);
+    };
+    futures_util::future::join_all((1..=9).map(call)).await;
+
+    // One whose caller goes away while it waits is given back, and one that was to be settled is.
+    let other = process.reserve(world.call(Some(UNIT), output(10))).await;
+    let left = world.call(Some(UNIT), output(10));
+    let left_id = left.call_id.clone();
+    assert!(process.ledger.reserve(left).now_or_never().is_none());
+    assert_eq!(in_journal(&left_id), 2);
+    let other_id = other.call_id().clone();
+    let third = process.reserve(world.call(Some(UNIT), output(10))).await;
+    assert!(process.ledger.settle(other, output(7), UsageSource::Upstream).now_or_never().is_none());
+    process.ledger.release(third).await;
+    world.kill(process).await;
+
+    let process = world.start().await;
+    assert_eq!(world.entries(&left_id).await, []);
+    assert_eq!(world.entries(&other_id).await, [(Some(pack.id.to_string()), Label::Exact, 7)]);
+    assert_eq!(world.pack_used(&pack).await, 1 + 45 + 7);
+    world.assert_clean().await;
     process.stop().await;
 }
