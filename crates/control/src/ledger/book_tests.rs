@@ -14,7 +14,7 @@ use super::quota::{Cycle, LimitLoad};
 use super::record::{Reserve, Settle};
 use super::{CallStart, Label, Refusal, UsageSource, hour_of, month_of};
 
-const NOW_MS: i64 = 1_767_323_045_000;
+pub(super) const NOW_MS: i64 = 1_767_323_045_000;
 /// A micro-credit for each output token.
 const UNIT: RateCard =
     RateCard { input: 0, cached_input: 0, cache_write: 0, output: 1_000, multiplier_micros: MULTIPLIER_ONE };
@@ -23,7 +23,7 @@ fn output(tokens: u64) -> Usage {
     Usage { output: tokens, ..Usage::default() }
 }
 
-fn call(number: usize, kind: u8, bound: u64) -> CallStart {
+pub(super) fn call(number: usize, kind: u8, bound: u64) -> CallStart {
     CallStart {
         call_id: CallId::parse(&format!("call-{number}")).unwrap(),
         account_id: AccountId::parse("11").unwrap(),
@@ -51,7 +51,7 @@ fn packs(totals: &[i64], postpaid: bool) -> Vec<PackLoad> {
     totals.iter().enumerate().map(pack).collect()
 }
 
-fn book(totals: &[i64], quota: Option<i64>) -> Book {
+pub(super) fn book(totals: &[i64], quota: Option<i64>) -> Book {
     book_of(packs(totals, false), quota)
 }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::apply::{self, Command};
 use super::book::{Book, Denial};
-use super::inner::{Ack, Core, Inner, Journal, sync_files};
+use super::inner::{Ack, Core, Inner, Journal, queue, sync_files};
 use super::journal::FileJournal;
 use super::record::Record;
 use super::serve::Gateways;
@@ -263,14 +263,16 @@ impl Engine {
         let mut core = self.inner.core();
         core.book.release(call_id)?;
         let record = Record::Release(call_id.clone());
-        if let Journal::File(file) = &mut core.journal {
-            // If this cannot be written, nothing else can: after a crash the call would be `unsettled`.
-            if let Err(error) = file.append(&record).and_then(|_| file.write()) {
-                tracing::error!(call.id = %call_id, error = %error, "the release of {call_id} is not in the journal");
+        Some(match &mut core.journal {
+            Journal::File(file) => {
+                // If this cannot be written, nothing else can: after a crash the call would be `unsettled`.
+                if let Err(error) = file.append(&record).and_then(|_| file.write()) {
+                    tracing::error!(call.id = %call_id, error = %error, "the release of {call_id} is not in the journal");
+                }
+                Ack::Written
             }
-            return Some(Ack::Written);
-        }
-        Some(core.append(Some(record), None))
+            Journal::Table(appends) => queue(appends, Some(record), None),
+        })
     }
 
     /// Told when another process has taken the ledger over.
@@ -338,3 +340,6 @@ impl Engine {
         tokio::time::timeout(ROOM_WAIT, room).await.map_err(|_| Refusal::Unavailable)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,7 +65,7 @@ impl Core {
         let is_alone = self.book.open().len() <= 1;
         match &mut self.journal {
             Journal::File(file) => file.append(&record).and_then(|_| in_turn(file, is_alone)),
-            Journal::Table(_) => Ok(self.append(Some(record), None)),
+            Journal::Table(appends) => Ok(queue(appends, Some(record), None)),
         }
     }
 
@@ -84,20 +84,11 @@ impl Core {
         }
     }
 
-    /// Puts a record into the table's queue. Files have their own way.
-    pub(super) fn append(&mut self, record: Option<Record>, settlement: Option<Settlement>) -> Ack {
-        let Journal::Table(appends) = &mut self.journal else { return Ack::Written };
-        let (done, wait) = oneshot::channel();
-        // A closed queue drops `done`, which the wait reports.
-        let _ = appends.send(Append { record, settlement, done });
-        Ack::Wait(wait)
-    }
-
     /// What waits for all records before.
-    pub(super) fn barrier(&mut self) -> Ack {
+    pub(super) fn barrier(&self) -> Ack {
         match &self.journal {
             Journal::File(file) => Ack::Turn(file.batch()),
-            Journal::Table(_) => self.append(None, None),
+            Journal::Table(appends) => queue(appends, None, None),
         }
     }
 
@@ -117,7 +108,19 @@ impl Core {
     }
 }
 
-/// How a record that was just appended is written: at once where there is no call that could write with this one.
+/// Puts a record into the table's queue; without one it waits for those before.
+pub(super) fn queue(
+    appends: &mpsc::UnboundedSender<Append>,
+    record: Option<Record>,
+    settlement: Option<Settlement>,
+) -> Ack {
+    let (done, wait) = oneshot::channel();
+    // A closed queue drops `done`, which the wait reports.
+    let _ = appends.send(Append { record, settlement, done });
+    Ack::Wait(wait)
+}
+
+/// How a record that was just appended to a file is written: at once where there is no call that could write with this one.
 fn in_turn(file: &mut FileJournal, is_alone: bool) -> Result<Ack, LedgerError> {
     if is_alone || file.is_full() { file.write().map(|()| Ack::Written) } else { Ok(Ack::Turn(file.batch())) }
 }
@@ -177,9 +180,9 @@ impl Inner {
                 self.command(Command::Apply(Settlement { reserve, settle, segment: in_segment }));
                 segment.and_then(|_| in_turn(file, is_alone))
             }
-            Journal::Table(_) => {
+            Journal::Table(appends) => {
                 let settlement = Settlement { reserve, settle, segment: None };
-                Ok(core.append(Some(record), Some(settlement)))
+                Ok(queue(appends, Some(record), Some(settlement)))
             }
         }
     }
@@ -218,7 +221,6 @@ impl Inner {
             // With a table this waits for nothing: the record is on its way.
             let _recorded = self.record_settle(&mut core, reserve, settle);
         }
-        core.write_file_or_say();
     }
 
     pub(crate) fn set_fenced(&self) {

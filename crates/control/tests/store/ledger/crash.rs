@@ -241,8 +241,18 @@ async fn calls_of_one_turn_share_a_write_and_each_waits_for_it() {
     };
     futures_util::future::join_all((1..=9).map(call)).await;
 
-    // One whose caller goes away while it waits is given back, and one that was to be settled is.
+    // Whoever comes first writes what the others wait for.
     let other = process.reserve(world.call(Some(UNIT), output(10))).await;
+    let waiting = world.call(Some(UNIT), output(10));
+    let waiting_id = waiting.call_id.clone();
+    let mut waits = Box::pin(process.ledger.reserve(waiting));
+    assert!((&mut waits).now_or_never().is_none());
+    let first = process.reserve(world.call(Some(UNIT), output(10))).await;
+    assert_eq!(in_journal(&waiting_id), 1);
+    process.ledger.release(first).await;
+    process.ledger.release(waits.await.unwrap()).await;
+
+    // One whose caller goes away while it waits is given back, and one that was to be settled is.
     let left = world.call(Some(UNIT), output(10));
     let left_id = left.call_id.clone();
     assert!(process.ledger.reserve(left).now_or_never().is_none());
