@@ -82,6 +82,9 @@ pub enum StoreError {
     Corrupt { what: String },
     #[error("a transaction was abandoned by a defect in its code")]
     Panicked,
+    /// The database did not begin or commit the transaction that this job shared with others. Nothing of it is kept.
+    #[error("the database did not commit a group of transactions")]
+    NotCommitted(#[source] Arc<StoreError>),
     #[error("the store is shutting down")]
     Closed,
 }
@@ -100,7 +103,7 @@ impl StoreError {
     /// True if the same call may succeed later without any change by the caller.
     pub fn is_retryable(&self) -> bool {
         match self {
-            StoreError::Closed => true,
+            StoreError::NotCommitted(_) | StoreError::Closed => true,
             StoreError::Database(error) => match error {
                 sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => true,
                 // 40001 serialization failure, 40P01 deadlock; 5 and 517 SQLITE_BUSY.

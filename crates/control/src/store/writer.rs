@@ -158,8 +158,9 @@ impl Tx {
 }
 
 type Finish = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-/// Runs inside the transaction; gives whether to keep its writes, and how to answer once that is settled.
-type Job = Box<dyn for<'t> FnOnce(&'t mut Tx) -> BoxFuture<'t, (bool, Finish)> + Send>;
+/// Runs inside the transaction, or learns why there is none; gives whether to keep its writes, and how to answer once that
+/// is settled.
+type Job = Box<dyn for<'t> FnOnce(Result<&'t mut Tx, StoreError>) -> BoxFuture<'t, (bool, Finish)> + Send>;
 
 #[derive(Debug)]
 pub(super) enum Writer {
@@ -228,7 +229,7 @@ impl Writer {
 /// operation.
 async fn commit_alone(mut tx: Tx, job: Job, told: Told) -> Result<(), StoreError> {
     tx.execute("BEGIN", Vec::new()).await?;
-    let (keep, finish) = job(&mut tx).await;
+    let (keep, finish) = job(Ok(&mut tx)).await;
     let ended = tx.execute(if keep { "COMMIT" } else { "ROLLBACK" }, Vec::new()).await;
     if keep && ended.is_ok() {
         told.of(&mut tx);
@@ -245,8 +246,13 @@ where
 {
     Box::new(move |tx| {
         Box::pin(async move {
-            let outcome = AssertUnwindSafe(job(tx)).catch_unwind().await;
-            let result = outcome.unwrap_or_else(|_| Err(StoreError::Panicked.into()));
+            let result = match tx {
+                Ok(tx) => {
+                    let outcome = AssertUnwindSafe(job(tx)).catch_unwind().await;
+                    outcome.unwrap_or_else(|_| Err(StoreError::Panicked.into()))
+                }
+                Err(error) => Err(error.into()),
+            };
             let keep = result.is_ok();
             let finish: Finish = Box::new(move |committed| {
                 // The caller may be gone; the work is done all the same.
@@ -327,21 +333,18 @@ async fn commit_group(tx: &mut Tx, group: Vec<Job>, told: &Told) {
     tx.changed.clear();
     tx.held.clear();
     let mut finishes = Vec::with_capacity(group.len());
-    let mut begun = tx.execute("BEGIN IMMEDIATE", Vec::new()).await;
+    let mut failed = tx.execute("BEGIN IMMEDIATE", Vec::new()).await.err().map(Arc::new);
     for job in group {
-        if let Err(error) = &begun {
-            // Still run to get the reply channel, but against a transaction that cannot be kept: not possible,
-            // so the job is dropped and its caller reads `Closed`, which is retryable.
-            tracing::error!(error = %error, "the database cannot begin a transaction");
-            drop(job);
-            continue;
+        if failed.is_none() {
+            failed = tx.execute("SAVEPOINT job", Vec::new()).await.err().map(Arc::new);
         }
-        if let Err(error) = tx.execute("SAVEPOINT job", Vec::new()).await {
-            begun = Err(error);
+        if let Some(error) = &failed {
+            let (_, finish) = job(Err(StoreError::NotCommitted(error.clone()))).await;
+            finishes.push(finish);
             continue;
         }
         let (raised_before, sealed_before) = (tx.raised.len(), tx.sealed_batches());
-        let (keep, finish) = job(tx).await;
+        let (keep, finish) = job(Ok(tx)).await;
         let end = if keep { "RELEASE job" } else { "ROLLBACK TO job" };
         let ended = tx.execute(end, Vec::new()).await;
         if !keep {
@@ -350,28 +353,25 @@ async fn commit_group(tx: &mut Tx, group: Vec<Job>, told: &Told) {
                 tx.held.clear();
             }
         }
-        match ended {
-            Ok(_) => finishes.push(finish),
-            Err(error) => {
-                finish(Err(error));
-                begun = Err(StoreError::Closed);
-            }
-        }
+        finishes.push(finish);
+        failed = ended.err().map(Arc::new);
     }
-    let committed = match begun {
-        Ok(_) => tx.execute("COMMIT", Vec::new()).await.map(|_| ()),
-        Err(error) => Err(error),
-    };
-    match committed {
-        Ok(()) => {
+    if failed.is_none() {
+        failed = tx.execute("COMMIT", Vec::new()).await.err().map(Arc::new);
+    }
+    match failed {
+        None => {
             told.of(tx);
             finishes.into_iter().for_each(|finish| finish(Ok(())));
         }
-        Err(error) => {
-            tracing::error!(error = %error, "a group of transactions did not commit");
+        Some(error) => {
+            tracing::error!(
+                error = &*error as &(dyn std::error::Error + 'static),
+                "a group of transactions did not commit"
+            );
             // A failed COMMIT leaves the transaction open on SQLite; a failed ROLLBACK means there was none.
             let _ = tx.execute("ROLLBACK", Vec::new()).await;
-            finishes.into_iter().for_each(|finish| finish(Err(StoreError::Closed)));
+            finishes.into_iter().for_each(|finish| finish(Err(StoreError::NotCommitted(error.clone()))));
         }
     }
 }
