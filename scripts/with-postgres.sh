@@ -41,7 +41,7 @@ cd "$data"
 "${as_owner[@]}" "$bin/initdb" -D "$data/cluster" -U postgres -A trust --no-sync --no-locale -E UTF8 >"$data/initdb.log" 2>&1 ||
   { cat "$data/initdb.log" >&2; die "initdb failed"; }
 
-lax=(-c fsync=off -c synchronous_commit=off -c full_page_writes=off)
+lax=(-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_wal_size=128MB)
 [ -z "${CREEL_TEST_POSTGRES_DURABLE:-}" ] || lax=()
 port=""
 for _ in 1 2 3 4 5; do

@@ -57,6 +57,16 @@ pub async fn fresh_postgres_url() -> String {
     format!("{server}/{name}")
 }
 
+/// Takes a test's database away: those of a whole run are gigabytes.
+pub async fn drop_postgres(url: &str) {
+    let name = url.rsplit('/').next().unwrap_or_default();
+    let admin = sqlx::postgres::PgPool::connect(&postgres_url()).await.expect("the test PostgreSQL answers");
+    // By force, since tasks of the test may still hold connections.
+    let sql = sqlx::AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
+    sqlx::query(sql).execute(&admin).await.expect("a test database can be dropped");
+    admin.close().await;
+}
+
 /// A fresh store on `database`.
 pub async fn open(database: Database) -> TestStore {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -90,7 +100,10 @@ macro_rules! both_databases {
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgres() {
-                body($crate::open($crate::Database::Postgres).await).await;
+                let test = $crate::open($crate::Database::Postgres).await;
+                let url = test.url.clone();
+                body(test).await;
+                $crate::drop_postgres(&url).await;
             }
         }
     )+};
