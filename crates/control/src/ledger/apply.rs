@@ -16,10 +16,12 @@ use super::{Entry, Label, LedgerError, alerts, hour_of};
 use crate::store::{LEDGER_LEASE, Store, StoreError, Topic, Tx};
 
 /// Calls in one transaction at the most.
-const BATCH_CALLS_MAX: usize = 512;
+const BATCH_CALLS_MAX: usize = 1024;
 /// How long settlements gather before they become rows: what a transaction costs beside its rows is shared by all of
-/// that time. What is shown of usage is behind by this; the journal has it at once.
-const GATHER: Duration = Duration::from_millis(50);
+/// that time. What is shown of usage, which is to be current within a second, is behind by this; the journal has it at once.
+const GATHER: Duration = Duration::from_millis(200);
+/// Calls whose rows are noted under one lock, which every decision waits for.
+const NOTED_AT_ONCE: usize = 256;
 /// How often changes of other processes are looked for, and calls past their deadline.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How long a lease lasts, and how often it is renewed, in milliseconds.
@@ -185,14 +187,17 @@ async fn write_rows(
 impl Inner {
     /// These calls are rows now.
     pub(crate) fn applied(&self, batch: &[Settlement]) {
-        let mut core = self.core();
         let mut by_segment: BTreeMap<u64, u64> = BTreeMap::new();
-        for settlement in batch {
-            core.book.applied(&settlement.reserve, &settlement.settle);
-            if let Some(segment) = settlement.segment {
-                *by_segment.entry(segment).or_default() += 1;
+        for some in batch.chunks(NOTED_AT_ONCE) {
+            let mut core = self.core();
+            for settlement in some {
+                core.book.applied(&settlement.reserve, &settlement.settle);
+                if let Some(segment) = settlement.segment {
+                    *by_segment.entry(segment).or_default() += 1;
+                }
             }
         }
+        let mut core = self.core();
         for (segment, settlements) in by_segment {
             core.journal_applied(segment, settlements);
         }

@@ -1,8 +1,8 @@
 //! The journal as local files, for SQLite: segments in one directory, of which the newest is written.
 //!
 //! A record that was written survives the end of this process, however it ends. Records of calls that are decided in one
-//! turn of the runtime are written by one write(), for which all of them wait. A background task calls fdatasync every few
-//! milliseconds while there is something new: what the machine's own end can cost.
+//! turn of the runtime are written by one write(), for which all of them wait. A background task calls fdatasync some
+//! 20 ms after something new: what the machine's own end can cost.
 //! A segment goes when all its settlements are rows; calls under way are written again into the next one. The lock
 //! file is held for the life of the process, and the system gives it up with the process.
 
@@ -107,14 +107,14 @@ impl FileJournal {
         }
         let written = self.write_waiting();
         self.waiting.clear();
-        let file = path_of(&self.directory, self.number);
-        let told = match &written {
+        let outcome = written.map_err(|error| (path_of(&self.directory, self.number), error));
+        let told = match &outcome {
             Ok(()) => Ok(()),
-            Err(error) => Err((file.clone(), error.kind(), error.to_string())),
+            Err((file, error)) => Err((file.clone(), error.kind(), error.to_string())),
         };
         // Nobody else sets it: it is taken from its place here.
         let _ = std::mem::take(&mut self.batch).0.set(told);
-        written.map_err(|error| failed(&file, error))
+        outcome.map_err(|(file, error)| failed(&file, error))
     }
 
     fn write_waiting(&mut self) -> std::io::Result<()> {
