@@ -12,6 +12,7 @@ pub mod convert;
 pub mod dialect;
 pub mod error;
 mod event;
+pub mod http1;
 pub mod notice;
 pub mod price;
 pub mod request;

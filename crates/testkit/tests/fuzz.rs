@@ -161,6 +161,21 @@ fn llm_usage() {
 }
 
 #[test]
+fn http1_answer() {
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    run(
+        targets::http1_answer,
+        &texts(&[
+            "\x10HTTP/1.1 200 OK\r\ncontent-length: 12\r\nx-request-id: a\r\n\r\nabcdefghijkl",
+            &format!("\x18{chunked}3\r\nabc\r\n10;x=y\r\n0123456789abcdef\r\n0\r\nt: u\r\n\r\n"),
+            "\x01HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 429 No\r\nretry-after: 3\r\ncontent-length: 2\r\n\r\n{}",
+            "\x20HTTP/1.0 200 OK\r\n\r\nuntil the end",
+            "\x0fHTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\n",
+        ]),
+    );
+}
+
+#[test]
 fn guest_message() {
     run(
         targets::guest_message,

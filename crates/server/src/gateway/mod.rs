@@ -20,7 +20,6 @@ mod driven;
 mod endpoint;
 mod fault;
 mod health;
-mod http1;
 mod models;
 pub mod observe;
 mod pool;

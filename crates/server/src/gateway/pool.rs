@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use creel_llm::http1::{self, BadAnswer, Body, Head, Taken};
 use hashbrown::HashMap;
 use http::request::Parts;
 use http::uri::{Authority, Scheme};
@@ -26,8 +27,6 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
-
-use super::http1::{self, BadAnswer, Body, Head, Taken};
 
 /// Idle connections kept for each upstream.
 const IDLE_MAX: usize = 256;

@@ -1,6 +1,5 @@
 mod dialects;
 mod harness;
-mod http1;
 mod observe;
 mod pool;
 mod routing;

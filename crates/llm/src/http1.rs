@@ -1,4 +1,4 @@
-//! What goes over an upstream's connection, in bytes: HTTP/1.1 as a client speaks it. Pure; [`super::pool`] moves the bytes.
+//! What goes over an upstream's connection: HTTP/1.1 as a client speaks it. The gateway's pool moves the bytes.
 //!
 //! Heads are parsed by `httparse`, as in hyper. hyper's own client is not used: it is made for a task of its own beside
 //! its caller, and the channels between both cost more than all that is done here (`bench/README.md`). Where an answer
@@ -22,17 +22,23 @@ const LINE_BYTES_MAX: usize = 8 << 10;
 
 /// Why an answer cannot be followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum BadAnswer {
+pub enum BadAnswer {
+    /// What should be a head is none, or one that turns to another protocol.
     #[error("the head of the answer is not HTTP/1.1")]
     Head,
+    /// More than 64 KiB or 100 headers.
     #[error("the head of the answer is too long")]
     HeadTooLong,
+    /// Its end is told in no way that can be read in one way alone.
     #[error("the answer does not say how long it is")]
     Length,
+    /// The line before a chunk, the end behind one or a trailer is malformed or too long.
     #[error("a chunk of the answer is malformed")]
     Chunk,
+    /// Nothing more comes, and something is missing.
     #[error("the connection was closed before the answer's end")]
     BrokenOff,
+    /// Bytes came before a request was sent.
     #[error("there is an answer to nothing")]
     Unasked,
 }
@@ -41,7 +47,7 @@ pub(crate) enum BadAnswer {
 /// one.
 ///
 /// There is room for `room` more bytes behind it.
-pub(super) fn encode(head: &Parts, body_bytes: usize, room: usize) -> BytesMut {
+pub fn encode(head: &Parts, body_bytes: usize, room: usize) -> BytesMut {
     let mut bytes = BytesMut::with_capacity(HEAD_BYTES_USUAL + room);
     let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| bytes.extend_from_slice(part));
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -67,9 +73,10 @@ pub(super) fn encode(head: &Parts, body_bytes: usize, room: usize) -> BytesMut {
 
 /// How the end of a body is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Body {
+pub enum Body {
     /// So many bytes are still to come.
     Sized(u64),
+    /// It comes in chunks, which end with an empty one.
     Chunked(Chunks),
     /// It ends with its connection.
     UntilClosed,
@@ -77,7 +84,7 @@ pub(super) enum Body {
 
 /// What comes next of a body in chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Chunks {
+pub enum Chunks {
     /// The line before a chunk.
     Size,
     /// So many bytes of one.
@@ -86,20 +93,26 @@ pub(super) enum Chunks {
     DataEnd,
     /// Trailers, of which so many bytes were read away.
     Trailers(usize),
+    /// Nothing.
     End,
 }
 
-/// A head, and what follows it.
+/// An answer's head.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) answer: Response<()>,
-    pub(super) body: Body,
+pub struct Head {
+    /// Its status, version and headers.
+    pub answer: Response<()>,
+    /// What follows it.
+    pub body: Body,
     /// Another request may follow on the connection.
-    pub(super) stays_open: bool,
+    pub stays_open: bool,
 }
 
 /// Takes an answer's head off what was read; `None` if it is not there in full. Interim answers are passed over.
-pub(super) fn take_head(read: &mut BytesMut, asked: &Method) -> Result<Option<Head>, BadAnswer> {
+///
+/// # Errors
+/// A head that is none, is too long, or does not tell where its answer ends.
+pub fn take_head(read: &mut BytesMut, asked: &Method) -> Result<Option<Head>, BadAnswer> {
     loop {
         let mut space = [const { MaybeUninit::uninit() }; HEADERS_MAX];
         let mut parsed = httparse::Response::new(&mut []);
@@ -166,21 +179,23 @@ fn body_of(headers: &HeaderMap, status: StatusCode, asked: &Method) -> Result<Bo
 
 /// What was taken of a body.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub enum Taken {
+    /// These bytes, at least one.
     Data(Bytes),
     /// More must be read first.
     Nothing,
+    /// That was all.
     End,
 }
 
 impl Body {
     /// Nothing of it is still to come.
-    pub(super) fn is_at_end(self) -> bool {
+    pub fn is_at_end(self) -> bool {
         matches!(self, Self::Sized(0) | Self::Chunked(Chunks::End))
     }
 
     /// How many bytes it is certain to have still.
-    pub(super) fn bytes_left(self) -> u64 {
+    pub fn bytes_left(self) -> u64 {
         match self {
             Self::Sized(left) | Self::Chunked(Chunks::Data(left)) => left,
             _ => 0,
@@ -188,12 +203,18 @@ impl Body {
     }
 
     /// The connection was closed by its other end.
-    pub(super) fn closed(self) -> Result<(), BadAnswer> {
+    ///
+    /// # Errors
+    /// [`BadAnswer::BrokenOff`] if that is not where the body ends.
+    pub fn closed(self) -> Result<(), BadAnswer> {
         if self == Self::UntilClosed || self.is_at_end() { Ok(()) } else { Err(BadAnswer::BrokenOff) }
     }
 
     /// Takes a piece off what was read.
-    pub(super) fn take(&mut self, read: &mut BytesMut) -> Result<Taken, BadAnswer> {
+    ///
+    /// # Errors
+    /// [`BadAnswer::Chunk`].
+    pub fn take(&mut self, read: &mut BytesMut) -> Result<Taken, BadAnswer> {
         match self {
             Self::Sized(0) => Ok(Taken::End),
             _ if read.is_empty() && !self.is_at_end() => Ok(Taken::Nothing),
@@ -216,7 +237,7 @@ impl Chunks {
         loop {
             match self {
                 Self::Size => match httparse::parse_chunk_size(read) {
-                    Ok(httparse::Status::Complete((length, size))) => {
+                    Ok(httparse::Status::Complete((length, size))) if length <= LINE_BYTES_MAX => {
                         read.advance(length);
                         *self = if size == 0 { Self::Trailers(0) } else { Self::Data(size) };
                     }

@@ -1,10 +1,12 @@
 //! HTTP/1.1 of upstreams, byte by byte.
 
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic, helpers of tests too")]
+
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request};
 use proptest::prelude::*;
 
-use crate::gateway::http1::{BadAnswer, Body, Taken, encode, take_head};
+use creel_llm::http1::{BadAnswer, Body, Taken, encode, take_head};
 
 /// What a client makes of an answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -142,6 +144,7 @@ fn heads_chunk_lines_and_trailers_are_bounded() {
         (format!("HTTP/1.1 200 OK\r\nx: {long}"), BadAnswer::HeadTooLong),
         (format!("HTTP/1.1 200 OK\r\n{many}\r\n"), BadAnswer::HeadTooLong),
         (format!("{chunked}1;{long}"), BadAnswer::Chunk),
+        (format!("{chunked}1;{long}\r\na\r\n0\r\n\r\n"), BadAnswer::Chunk),
         (format!("{chunked}0\r\n{long}"), BadAnswer::Chunk),
         (format!("{chunked}0\r\n{}\r\n", "x: y\r\n".repeat(2_000)), BadAnswer::Chunk),
     ] {
