@@ -1,6 +1,6 @@
 //! HTTP/1.1 of upstreams, byte by byte.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic, helpers of tests too")]
+#![expect(clippy::expect_used, reason = "helpers of tests may panic too")]
 
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request};
