@@ -31,6 +31,8 @@ BINARY = Path(os.environ.get("CREEL_BIN", ROOT / "target/debug/creel"))
 OPENCLAW_IMAGE = "imgc-0ae8jvkn4tzatayay"
 MODEL = "qwen3.6-plus"
 OWN_VERSION = "2026-11-24"
+# Entries gather for 200 ms before they are rows, and their transaction takes a while.
+ROWS_SECONDS = 0.4
 # A start of OpenClaw beside a build on two cores.
 OPENCLAW_SECONDS = 240
 
@@ -409,7 +411,8 @@ price = {{ input = "0.2", cached_input = "0.02", output = "1.2" }}
         return until(f"an answer to {invocation}", done, seconds, 0.2)
 
     def ledger(self, runtime: str) -> dict:
-        """Every entry, newest page first, and the server's own total."""
+        """Every entry of calls that have ended, newest page first, and the server's own total."""
+        time.sleep(ROWS_SECONDS)
         entries, more = [], {}
         while True:
             page = self.own("DescribeLedgerEntries", RuntimeIds=[runtime], MaxResults=100, **more)
