@@ -3,11 +3,10 @@
 //!
 //! Parts of an input are separated by a zero byte.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use creel_llm::answer::Answer;
 use creel_llm::convert::Naming;
 use creel_llm::dialect::Dialect;
-use creel_llm::http1::{self, BadAnswer, Taken};
 use creel_llm::request::{OutputField, Request, Rewrite};
 use creel_llm::sse::Splitter;
 use creel_llm::tokens::Sample;
@@ -22,7 +21,10 @@ use creel_wire::params::Params;
 use creel_wire::secret::Secret;
 use creel_wire::sign::{Claim, Request as Signed};
 use creel_wire::skill_content::{content_hash, is_safe_path, is_skill_name};
-use http::{HeaderMap, Method, StatusCode};
+use http::Method;
+
+#[path = "../../crates/llm/tests/support/http1_answer.rs"]
+mod answer;
 
 const SECRET: &str = "5d41402abc4b2a76b9719d911017c592";
 
@@ -272,41 +274,11 @@ pub fn skill_analysis(data: &[u8]) {
 pub fn http1_answer(data: &[u8]) {
     let Some((first, data)) = data.split_first() else { return };
     let asked = if first % 8 == 7 { Method::HEAD } else { Method::POST };
-    let whole = follow([data].into_iter(), &asked);
-    let pieces = follow(data.chunks(usize::from(first / 8) + 1), &asked);
+    let whole = answer::follow([data], &asked);
+    let pieces = answer::follow(data.chunks(usize::from(first / 8) + 1), &asked);
     // What is wrong may be seen earlier, and then as something else.
     assert_eq!(whole.as_ref().ok(), pieces.as_ref().ok());
-    if let Ok((_, _, body, rest)) = whole {
-        assert!(body.len() + rest <= data.len());
+    if let Ok(seen) = whole {
+        assert!(seen.body.len() + seen.rest <= data.len());
     }
-}
-
-/// Reads an answer of a connection that is closed then, and how much is left behind it.
-fn follow<'a>(
-    mut pieces: impl Iterator<Item = &'a [u8]>,
-    asked: &Method,
-) -> Result<(StatusCode, HeaderMap, Vec<u8>, usize), BadAnswer> {
-    let mut read = BytesMut::new();
-    let head = loop {
-        if let Some(head) = http1::take_head(&mut read, asked)? {
-            break head;
-        }
-        read.extend_from_slice(pieces.next().ok_or(BadAnswer::BrokenOff)?);
-    };
-    let (mut body, mut gathered) = (head.body, Vec::new());
-    loop {
-        match body.take(&mut read)? {
-            Taken::Data(data) => gathered.extend_from_slice(&data),
-            Taken::End => break,
-            Taken::Nothing => match pieces.next() {
-                Some(piece) => read.extend_from_slice(piece),
-                None => {
-                    body.closed()?;
-                    break;
-                }
-            },
-        }
-    }
-    let rest = read.len() + pieces.map(<[u8]>::len).sum::<usize>();
-    Ok((head.answer.status(), head.answer.headers().clone(), gathered, rest))
 }

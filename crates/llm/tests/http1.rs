@@ -2,55 +2,15 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests may panic too")]
 
+#[path = "support/http1_answer.rs"]
+mod answer;
+
 use bytes::{Bytes, BytesMut};
+use creel_llm::http1::{BadAnswer, Body, Taken, encode};
 use http::{Method, Request};
 use proptest::prelude::*;
 
-use creel_llm::http1::{BadAnswer, Body, Taken, encode, take_head};
-
-/// What a client makes of an answer.
-#[derive(Debug, PartialEq, Eq)]
-struct Seen {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-    stays_open: bool,
-    /// What stands behind the answer.
-    rest: usize,
-}
-
-/// Reads an answer that comes in these pieces, after which the connection is closed.
-fn follow<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, asked: &Method) -> Result<Seen, BadAnswer> {
-    let (mut read, mut pieces) = (BytesMut::new(), pieces.into_iter());
-    let head = loop {
-        if let Some(head) = take_head(&mut read, asked)? {
-            break head;
-        }
-        read.extend_from_slice(pieces.next().ok_or(BadAnswer::BrokenOff)?);
-    };
-    let (mut body, mut gathered) = (head.body, Vec::new());
-    loop {
-        match body.take(&mut read)? {
-            Taken::Data(data) => {
-                assert!(!data.is_empty(), "a piece of nothing");
-                gathered.extend_from_slice(&data);
-            }
-            Taken::End => break,
-            Taken::Nothing => match pieces.next() {
-                Some(piece) => read.extend_from_slice(piece),
-                None => {
-                    body.closed()?;
-                    break;
-                }
-            },
-        }
-    }
-    let headers = head.answer.headers().iter();
-    let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("?").to_owned()));
-    let rest = read.len() + pieces.map(<[u8]>::len).sum::<usize>();
-    let status = head.answer.status().as_u16();
-    Ok(Seen { status, headers: headers.collect(), body: gathered, stays_open: head.stays_open, rest })
-}
+use answer::{Seen, follow};
 
 fn whole(answer: &str) -> Result<Seen, BadAnswer> {
     follow([answer.as_bytes()], &Method::POST)
