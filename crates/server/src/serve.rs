@@ -203,10 +203,11 @@ impl Server {
             let started = llm::start(&app, &replica_id).await?;
             observer = Some(started.gateway.observer.clone());
             cluster = started.cluster;
-            ledger = Some(started.ledger);
             let service = AgentService { app: app.clone(), gateway: started.gateway, guests: links.router() };
-            http::serve_on_lanes(agent, service, &app.ids, &tasks, "agent-listener")
+            let before = llm::before_writes(&started.ledger);
+            http::serve_on_lanes(agent, service, &app.ids, &tasks, &before, "agent-listener")
                 .map_err(ServeError::Lanes)?;
+            ledger = Some(started.ledger);
         }
         let service = AdminService { app: app.clone(), cluster };
         http::serve(admin, service, &app.ids, &tasks, "admin-listener");

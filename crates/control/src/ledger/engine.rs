@@ -19,7 +19,7 @@ use super::journal::FileJournal;
 use super::record::Record;
 use super::serve::Gateways;
 use super::table::{self, Append};
-use super::{CallStart, Label, LedgerError, Refusal, UsageSource, recover};
+use super::{CallStart, Label, LedgerError, Refusal, UsageSource, Write, recover};
 use crate::clock::Clock;
 use crate::store::{Lease, Store};
 use crate::tasks::Tasks;
@@ -138,10 +138,16 @@ impl Engine {
     /// refuses where nothing does. Gives what is held, once the reservation is in the journal.
     ///
     /// The same call asked for again by the same gateway gets the same answer.
-    pub(crate) async fn reserve(&self, holder: &str, start: CallStart) -> Result<Micros, Refusal> {
+    pub(crate) async fn reserve(
+        &self,
+        holder: &str,
+        start: CallStart,
+        write: Write,
+    ) -> Result<Micros, Refusal> {
         self.wait_for_room().await?;
         for _ in 0..LOADS_MAX {
-            match self.try_reserve(holder, start.clone()) {
+            match self.try_reserve(holder, start.clone(), write) {
+                Ok((held, Ack::Nothing)) => return Ok(Micros(held)),
                 Ok((held, ack)) => {
                     let call_id = start.call_id;
                     let mut unadmitted = Unadmitted { engine: self, call_id: Some(call_id.clone()) };
@@ -161,7 +167,7 @@ impl Engine {
         Err(Refusal::Unavailable)
     }
 
-    fn try_reserve(&self, holder: &str, start: CallStart) -> Result<(i64, Ack), Denial> {
+    fn try_reserve(&self, holder: &str, start: CallStart, write: Write) -> Result<(i64, Ack), Denial> {
         if self.inner.is_fenced() {
             return Err(Denial::Refuse(Refusal::Unavailable));
         }
@@ -172,7 +178,7 @@ impl Engine {
             return if mine { Ok((held, core.barrier())) } else { Err(Denial::Refuse(Refusal::Unavailable)) };
         }
         let reserve = core.book.reserve(start, holder, now_ms, now_ms.saturating_add(DEADLINE_MS))?;
-        match core.append_reserve(&reserve) {
+        match core.append_reserve(&reserve, write) {
             Ok(ack) => {
                 drop(core);
                 self.inner.dirty.notify_one();
@@ -212,6 +218,7 @@ impl Engine {
         call_id: &CallId,
         usage: Usage,
         source: UsageSource,
+        write: Write,
     ) -> Result<Micros, LedgerError> {
         if self.inner.is_fenced() {
             return Err(LedgerError::Fenced);
@@ -221,7 +228,7 @@ impl Engine {
             let mut core = self.inner.core();
             core.book.settle(call_id, usage, source, now_ms).map(|(reserve, settle)| {
                 let billed = settle.parts.iter().fold(0i64, |sum, part| sum.saturating_add(part.micros));
-                (Micros(billed), self.inner.record_settle(&mut core, reserve, settle))
+                (Micros(billed), self.inner.record_settle(&mut core, reserve, settle, write))
             })
         };
         let Some((billed, ack)) = settled else { return self.settled_before(call_id).await };
@@ -269,10 +276,15 @@ impl Engine {
                 if let Err(error) = file.append(&record).and_then(|_| file.write()) {
                     tracing::error!(call.id = %call_id, error = %error, "the release of {call_id} is not in the journal");
                 }
-                Ack::Written
+                Ack::Nothing
             }
             Journal::Table(appends) => queue(appends, Some(record), None),
         })
+    }
+
+    /// Writes the records that were left to whoever asked for them.
+    pub(crate) fn write_deferred(&self) -> Result<(), LedgerError> {
+        self.inner.core().write_file()
     }
 
     /// Told when another process has taken the ledger over.

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::engine::Engine;
 use super::member::{Cluster, Member, UnderWay};
 use super::remote::{Answered, Asked};
-use super::{CallStart, LedgerError, Refusal, UsageSource, serve};
+use super::{CallStart, LedgerError, Refusal, UsageSource, Write, serve};
 use crate::store::Store;
 use crate::tasks::Tasks;
 
@@ -90,9 +90,17 @@ impl Ledger {
     /// # Errors
     /// The refusal.
     pub async fn reserve(&self, start: CallStart) -> Result<Reservation, Refusal> {
+        self.reserve_by(start, Write::Now).await
+    }
+
+    /// As [`Ledger::reserve`], with a choice of who writes the record.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn reserve_by(&self, start: CallStart, write: Write) -> Result<Reservation, Refusal> {
         let call_id = start.call_id.clone();
         let (held, under_way) = match &self.kind {
-            Kind::Alone(engine) => (engine.reserve("", start).await?, None),
+            Kind::Alone(engine) => (engine.reserve("", start, write).await?, None),
             Kind::Shared(member) => {
                 let (held, under_way) = member.reserve(start).await?;
                 (held, Some(under_way))
@@ -122,13 +130,27 @@ impl Ledger {
     /// for the next owner, and only a crash before that leaves the call `unsettled`.
     pub async fn settle(
         &self,
-        mut reservation: Reservation,
+        reservation: Reservation,
         usage: Usage,
         source: UsageSource,
     ) -> Result<Micros, LedgerError> {
+        self.settle_by(reservation, usage, source, Write::Now).await
+    }
+
+    /// As [`Ledger::settle`], with a choice of who writes the record.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn settle_by(
+        &self,
+        mut reservation: Reservation,
+        usage: Usage,
+        source: UsageSource,
+        write: Write,
+    ) -> Result<Micros, LedgerError> {
         reservation.ended = true;
         match &self.kind {
-            Kind::Alone(engine) => engine.settle(&reservation.call_id, usage, source).await,
+            Kind::Alone(engine) => engine.settle(&reservation.call_id, usage, source, write).await,
             Kind::Shared(member) => member.settle(reservation.call_id.clone(), usage, source).await,
         }
     }
@@ -140,6 +162,17 @@ impl Ledger {
             // With files this is written before it returns, or said in the log.
             Kind::Alone(engine) => drop(engine.release(&reservation.call_id).await),
             Kind::Shared(member) => member.release(reservation.call_id.clone()).await,
+        }
+    }
+
+    /// Writes the records that were left to the caller ([`Write::Deferred`]), on any thread.
+    ///
+    /// # Errors
+    /// If they cannot be written: then none of them is in the journal, though what they say holds in memory.
+    pub fn write_deferred(&self) -> Result<(), LedgerError> {
+        match &self.kind {
+            Kind::Alone(engine) => engine.write_deferred(),
+            Kind::Shared(_) => Ok(()),
         }
     }
 

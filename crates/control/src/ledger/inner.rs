@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::LedgerError;
 use super::apply::{Command, Settlement};
 use super::book::Book;
 use super::journal::{Batch, FileJournal};
 use super::record::{Record, Reserve, Settle};
 use super::serve::Gateways;
 use super::table::Append;
+use super::{LedgerError, Write};
 use crate::clock::Clock;
 
 /// How long after a write the journal's file is synchronised: one fdatasync for all calls of that time. What the loss of
@@ -54,18 +54,23 @@ pub(super) enum Journal {
 /// What an answer waits for.
 #[derive(Debug)]
 pub(super) enum Ack {
-    Written,
+    /// For nothing: the record is written, or its caller sees to that.
+    Nothing,
     /// Is written by whoever of those that wait comes first, once the other calls of this turn have been decided.
     Turn(Arc<Batch>),
     Wait(oneshot::Receiver<Result<(), LedgerError>>),
 }
 
 impl Core {
-    pub(super) fn append_reserve(&mut self, reserve: &Arc<Reserve>) -> Result<Ack, LedgerError> {
+    pub(super) fn append_reserve(
+        &mut self,
+        reserve: &Arc<Reserve>,
+        write: Write,
+    ) -> Result<Ack, LedgerError> {
         let record = Record::Reserve(reserve.clone());
         let is_alone = self.book.open().len() <= 1;
         match &mut self.journal {
-            Journal::File(file) => file.append(&record).and_then(|_| in_turn(file, is_alone)),
+            Journal::File(file) => file.append(&record).and_then(|_| appended(file, is_alone, write)),
             Journal::Table(appends) => Ok(queue(appends, Some(record), None)),
         }
     }
@@ -122,15 +127,19 @@ pub(super) fn queue(
 }
 
 /// How a record that was just appended to a file is written: at once where there is no call that could write with this one.
-fn in_turn(file: &mut FileJournal, is_alone: bool) -> Result<Ack, LedgerError> {
-    if is_alone || file.is_full() { file.write().map(|()| Ack::Written) } else { Ok(Ack::Turn(file.batch())) }
+fn appended(file: &mut FileJournal, is_alone: bool, write: Write) -> Result<Ack, LedgerError> {
+    match write {
+        Write::Deferred if !file.is_full() => Ok(Ack::Nothing),
+        Write::Now if !is_alone && !file.is_full() => Ok(Ack::Turn(file.batch())),
+        _ => file.write().map(|()| Ack::Nothing),
+    }
 }
 
 impl Inner {
     /// Waits until what `ack` stands for is in the journal.
     pub(super) async fn written(&self, ack: Ack) -> Result<(), LedgerError> {
         match ack {
-            Ack::Written => Ok(()),
+            Ack::Nothing => Ok(()),
             Ack::Turn(batch) => {
                 tokio::task::yield_now().await;
                 // As long as nothing became of it, it is what waits.
@@ -170,6 +179,7 @@ impl Inner {
         core: &mut Core,
         reserve: Arc<Reserve>,
         settle: Settle,
+        write: Write,
     ) -> Result<Ack, LedgerError> {
         let settle = Arc::new(settle);
         let record = Record::Settle(settle.clone());
@@ -179,7 +189,7 @@ impl Inner {
                 let segment = file.append(&record);
                 let in_segment = segment.as_ref().ok().copied();
                 self.command(Command::Apply(Settlement { reserve, settle, segment: in_segment }));
-                segment.and_then(|_| in_turn(file, is_alone))
+                segment.and_then(|_| appended(file, is_alone, write))
             }
             Journal::Table(appends) => {
                 let settlement = Settlement { reserve, settle, segment: None };
@@ -194,7 +204,7 @@ impl Inner {
         for call_id in core.book.overdue(now_ms) {
             let Some((reserve, settle)) = core.book.settle_unknown(&call_id, now_ms) else { continue };
             tracing::error!(call.id = %call_id, "call {call_id} did not end by its deadline and is unsettled");
-            if let Err(error) = self.record_settle(&mut core, reserve, settle) {
+            if let Err(error) = self.record_settle(&mut core, reserve, settle, Write::Deferred) {
                 tracing::error!(call.id = %call_id, error = %error, "the settlement of {call_id} is not in the journal");
             }
         }
@@ -220,7 +230,7 @@ impl Inner {
                 "the gateway of call {call_id} is gone, so what was held counts as spent: it is unsettled"
             );
             // With a table this waits for nothing: the record is on its way.
-            let _recorded = self.record_settle(&mut core, reserve, settle);
+            let _recorded = self.record_settle(&mut core, reserve, settle, Write::Now);
         }
     }
 

@@ -123,6 +123,16 @@ pub enum Refusal {
     Unavailable,
 }
 
+/// When a decision is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    /// Once its record is in the journal.
+    Now,
+    /// Where the journal is a file, at once: the caller lets nothing of it out of this process before it has called
+    /// [`Ledger::write_deferred`], and so writes many records at a time. With a table as [`Write::Now`].
+    Deferred,
+}
+
 /// Where the usage of a call comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UsageSource {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
 use super::remote::{Answer, Answered, Ask, Asked};
-use super::{LedgerError, Refusal};
+use super::{LedgerError, Refusal, Write};
 
 /// Within this a question is answered, and be it that the answer is to ask again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -112,20 +112,22 @@ pub(crate) async fn decide(engine: &Engine, replica_id: &str, ask: Ask, again: b
             if again && !matches!(engine.has_ended(&start.call_id).await, Ok(false)) {
                 return Answer::Unavailable;
             }
-            match engine.reserve(replica_id, start).await {
+            match engine.reserve(replica_id, start, Write::Now).await {
                 Ok(held) => Answer::Held(held),
                 Err(Refusal::Unavailable) => Answer::Unavailable,
                 Err(refusal) => Answer::Refused(refusal),
             }
         }
-        Ask::Settle { call_id, usage, source } => match engine.settle(&call_id, usage, source).await {
-            Ok(billed) => Answer::Billed(billed),
-            Err(LedgerError::AlreadySettled) => Answer::Ended,
-            Err(error) => {
-                tracing::warn!(call.id = %call_id, error = %error, "call {call_id} is not settled yet");
-                Answer::Unavailable
+        Ask::Settle { call_id, usage, source } => {
+            match engine.settle(&call_id, usage, source, Write::Now).await {
+                Ok(billed) => Answer::Billed(billed),
+                Err(LedgerError::AlreadySettled) => Answer::Ended,
+                Err(error) => {
+                    tracing::warn!(call.id = %call_id, error = %error, "call {call_id} is not settled yet");
+                    Answer::Unavailable
+                }
             }
-        },
+        }
         Ask::Release(call_id) => match engine.release(&call_id).await {
             Ok(()) => Answer::Released,
             Err(LedgerError::AlreadySettled) => Answer::Ended,

@@ -22,7 +22,7 @@ use super::fault::{Fault, retry_after};
 use super::health::{BUSY_MS, Entry, KEY_REFUSED_MS, Out};
 use super::observe::Outcome;
 use super::pool::AnswerBody;
-use super::ports::{Billing, Target, Way};
+use super::ports::{Billing, Refusal, Target, Way};
 use super::refusal::{Denial, Problem};
 use super::routing::{Chosen, Pick, Tried};
 use super::upstream::{self, Outgoing};
@@ -78,6 +78,8 @@ pub(super) enum Failure {
     Unreachable,
     /// It did not begin an answer in time.
     Silent,
+    /// It was not asked, for what is held for the call could not be written down.
+    Unrecorded,
     /// No key could be had.
     Credentials,
     /// No target takes calls now.
@@ -90,6 +92,8 @@ impl Failure {
             Self::Answered { fault, .. } => *fault,
             Self::Unreachable | Self::Out(_) => Fault::Unreachable,
             Self::Silent => Fault::Silent,
+            // It would be so anywhere.
+            Self::Unrecorded => Fault::Request,
             Self::Credentials => Fault::Key,
         }
     }
@@ -219,6 +223,7 @@ impl<B: Billing> Call<B> {
                 Ok(answer)
             }
             Ok(Ok(answer)) => Err(answered_with_error(answer).await),
+            Ok(Err(cause)) if cause.is_unrecorded() => Err(Failure::Unrecorded),
             Ok(Err(cause)) => {
                 self.warn("could not be reached", &chain(&cause));
                 Err(Failure::Unreachable)
@@ -284,7 +289,7 @@ impl<B: Billing> Call<B> {
                 Outcome::UpstreamError
             }
             Failure::Unreachable | Failure::Silent | Failure::Out(_) => Outcome::Unreachable,
-            Failure::Credentials => Outcome::Refused,
+            Failure::Credentials | Failure::Unrecorded => Outcome::Refused,
         };
         self.tell_cause(failure, reply).await;
         self.watch.ended(outcome);
@@ -309,6 +314,7 @@ impl<B: Billing> Call<B> {
                 let problem = Problem::unavailable(StatusCode::GATEWAY_TIMEOUT, "upstream_timeout", text);
                 self.tell(reply, &problem).await;
             }
+            Failure::Unrecorded => self.deny(reply, Denial::Ledger(Refusal::Unavailable)).await,
             Failure::Credentials => self.deny(reply, Denial::UpstreamCredentials).await,
             Failure::Out(out) => {
                 let problem = match out.rests {

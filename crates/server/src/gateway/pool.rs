@@ -23,10 +23,11 @@ use hyper::rt::Executor;
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
+
+use crate::http::cork::Corked;
 
 /// Idle connections kept for each upstream.
 const IDLE_MAX: usize = 256;
@@ -38,7 +39,7 @@ const READ_BYTES_MAX: usize = 64 << 10;
 /// A body so short, in bytes, is copied behind its head: two pieces cost the system more than that.
 const COPIED_BYTES_MAX: usize = 16 << 10;
 
-pub(super) type Stream = TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>;
+pub(super) type Stream = TokioIo<MaybeHttpsStream<TokioIo<Corked>>>;
 
 /// Scheme, host and port.
 pub(super) type Place = (Scheme, Authority);

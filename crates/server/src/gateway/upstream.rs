@@ -14,10 +14,13 @@ use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 use tower::ServiceExt;
+use tower::util::MapResponse;
 
 use super::endpoint::ANTHROPIC_VERSION;
 use super::pool::{AnswerBody, Line, LineError, Place, Pool, Unanswered};
+use crate::http::cork::{Corked, Unrecorded};
 use crate::http::lanes;
 
 /// Headers of a request that the upstream gets to see.
@@ -56,8 +59,14 @@ pub(crate) enum SendError {
 /// one for everybody else.
 #[derive(Debug, Clone)]
 pub(crate) struct UpstreamClient {
-    connector: HttpsConnector<HttpConnector>,
+    connector: HttpsConnector<Corking>,
     pools: Arc<[Arc<Pool>]>,
+}
+
+type Corking = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> TokioIo<Corked>>;
+
+fn cork(stream: TokioIo<TcpStream>) -> TokioIo<Corked> {
+    TokioIo::new(Corked::to_upstream(stream.into_inner()))
 }
 
 impl UpstreamClient {
@@ -82,7 +91,8 @@ impl UpstreamClient {
             Ok(builder) => builder,
             Err(_) => HttpsConnectorBuilder::new().with_provider_and_webpki_roots(provider)?,
         };
-        let connector = builder.https_or_http().enable_http1().wrap_connector(http);
+        let connector =
+            builder.https_or_http().enable_http1().wrap_connector(MapResponse::new(http, cork as fn(_) -> _));
         Ok(Self { connector, pools: (0..pools).map(|_| Arc::default()).collect() })
     }
 
@@ -114,6 +124,13 @@ impl UpstreamClient {
         let address = address.map_err(|_| SendError::NoHost)?;
         let stream = self.connector.clone().oneshot(address).await.map_err(SendError::Connect)?;
         Ok(Line::new(place, TokioIo::new(stream)))
+    }
+}
+
+impl SendError {
+    /// Nothing was sent, for what is held for the call is not on record.
+    pub(super) fn is_unrecorded(&self) -> bool {
+        matches!(self, Self::Connection(LineError::Io(error)) if Unrecorded::is_cause_of(error))
     }
 }
 

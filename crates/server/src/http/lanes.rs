@@ -8,10 +8,16 @@ use std::cell::Cell;
 use std::future::Future;
 use std::num::NonZero;
 use std::thread;
+use std::time::Duration;
 
 use creel_control::tasks::Tasks;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use super::cork::{Before, Turn};
+
+/// Shorter than what calls set timers for.
+const TICK: Duration = Duration::from_millis(500);
 
 thread_local! {
     static LANE: Cell<usize> = const { Cell::new(0) };
@@ -40,12 +46,17 @@ pub(super) struct Lanes<T> {
 }
 
 impl<T: Send + 'static> Lanes<T> {
-    /// Starts them. Each connection is served as a task `name` of `tasks`; when these are told to stop, what runs is
+    /// Starts them. `before` is done before the writes of each turn, see [`super::cork`]. Each connection is served as a task `name` of `tasks`; when these are told to stop, what runs is
     /// finished.
     ///
     /// # Errors
     /// If the system gives no thread or no event queue.
-    pub(super) fn start<S, F>(tasks: &Tasks, name: &'static str, serve: S) -> std::io::Result<Self>
+    pub(super) fn start<S, F>(
+        tasks: &Tasks,
+        before: &Before,
+        name: &'static str,
+        serve: S,
+    ) -> std::io::Result<Self>
     where
         S: Fn(TcpStream, T) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
@@ -54,10 +65,10 @@ impl<T: Send + 'static> Lanes<T> {
         for number in 1..=count() {
             let (sender, receiver) = mpsc::unbounded_channel();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let (tasks, serve) = (tasks.clone(), serve.clone());
+            let (tasks, before, serve) = (tasks.clone(), before.clone(), serve.clone());
             thread::Builder::new().name(format!("lane-{number}")).spawn(move || {
                 LANE.set(number);
-                runtime.block_on(run(receiver, &tasks, name, serve));
+                runtime.block_on(run(receiver, &tasks, before, name, serve));
             })?;
             lanes.push(sender);
         }
@@ -76,11 +87,21 @@ impl<T: Send + 'static> Lanes<T> {
     }
 }
 
-async fn run<T, S, F>(mut given: UnboundedReceiver<Given<T>>, tasks: &Tasks, name: &'static str, serve: S)
-where
+async fn run<T, S, F>(
+    mut given: UnboundedReceiver<Given<T>>,
+    tasks: &Tasks,
+    before: Before,
+    name: &'static str,
+    serve: S,
+) where
     S: Fn(TcpStream, T) -> F,
     F: Future<Output = ()> + Send + 'static,
 {
+    #[expect(clippy::disallowed_methods, reason = "they end with this thread, after all that sends by it")]
+    {
+        tokio::spawn(Turn::begin(before).send());
+        tokio::spawn(tick());
+    }
     let stop = tasks.cancelled();
     while let Some(next) = stop.run_until_cancelled(given.recv()).await {
         // Without a sender the server was dropped in place of being shut down.
@@ -93,4 +114,12 @@ where
     drop((given, serve));
     // Tasks that were begun on this thread go on only as long as it does.
     tasks.ended().await;
+}
+
+/// Whoever sets a timer that is due before all others wakes the event queue for it, by a write to a file that is then heard of.
+/// Where a call is alone its own timers would be such, each of them; next to this one none is.
+async fn tick() {
+    loop {
+        tokio::time::sleep(TICK).await;
+    }
 }

@@ -20,6 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::cork::{Before, Corked};
 use super::lanes::Lanes;
 use super::refusals::Refusals;
 use super::{CONNECTIONS_MAX, HEAD_BYTES_MAX, HEAD_READ_DEADLINE, TLS_DEADLINE};
@@ -90,7 +91,7 @@ where
     });
 }
 
-/// As [`serve`], with connections on threads of their own.
+/// As [`serve`], with connections on threads of their own, where `before` is done before what a turn writes is sent.
 ///
 /// # Errors
 /// If these cannot be started.
@@ -99,6 +100,7 @@ pub(crate) fn serve_on_lanes<S>(
     service: S,
     ids: &IdGen,
     tasks: &Tasks,
+    before: &Before,
     name: &'static str,
 ) -> std::io::Result<()>
 where
@@ -112,7 +114,7 @@ where
     let Listener { tcp, tls, .. } = listener;
     let (stop, ids, tls) = (tasks.cancelled(), ids.clone(), tls.map(TlsAcceptor::from));
     let stop_each = stop.clone();
-    let mut lanes = Lanes::start(tasks, name, move |stream, (peer, place)| {
+    let mut lanes = Lanes::start(tasks, before, name, move |stream, (peer, place)| {
         let (service, tls, ids, stop) = (service.clone(), tls.clone(), ids.clone(), stop_each.clone());
         async move {
             serve_stream(stream, peer, tls, service, ids, stop).await;
@@ -162,6 +164,7 @@ async fn serve_stream<S>(
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    let stream = Corked::to_client(stream);
     let Some(tls) = tls else { return serve_http(stream, peer, service, ids, stop).await };
     if let Ok(Ok(stream)) = tokio::time::timeout(TLS_DEADLINE, tls.accept(stream)).await {
         serve_http(stream, peer, service, ids, stop).await;

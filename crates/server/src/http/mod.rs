@@ -5,6 +5,7 @@
 mod admin;
 mod agent;
 mod body;
+pub(crate) mod cork;
 pub(crate) mod lanes;
 mod listener;
 mod metrics;

@@ -1,10 +1,11 @@
 //! The ledger, as the gateway sees it.
 
-use creel_control::ledger::{self, Ledger, LedgerError, Reservation};
+use creel_control::ledger::{self, Ledger, LedgerError, Reservation, Write};
 use creel_llm::usage::Usage;
 use creel_wire::money::Micros;
 
 use crate::gateway::ports::{Billing, CallStart, Refusal, UsageSource};
+use crate::http::cork;
 
 /// Bills calls in the ledger of this process.
 #[derive(Debug, Clone)]
@@ -36,6 +37,11 @@ fn start(start: CallStart) -> ledger::CallStart {
     }
 }
 
+/// On lanes nothing leaves before the ledger's records are written, so no call waits for its own.
+fn write() -> Write {
+    if cork::is_here() { Write::Deferred } else { Write::Now }
+}
+
 impl Billing for LedgerBilling {
     type Held = Reservation;
     type Error = LedgerError;
@@ -46,7 +52,7 @@ impl Billing for LedgerBilling {
     }
 
     async fn reserve(&self, call: CallStart) -> Result<Reservation, Refusal> {
-        self.0.reserve(start(call)).await.map_err(refusal)
+        self.0.reserve_by(start(call), write()).await.map_err(refusal)
     }
 
     async fn settle(
@@ -59,7 +65,7 @@ impl Billing for LedgerBilling {
             UsageSource::Upstream => ledger::UsageSource::Upstream,
             UsageSource::Estimated => ledger::UsageSource::Estimated,
         };
-        self.0.settle(held, usage, source).await
+        self.0.settle_by(held, usage, source, write()).await
     }
 
     async fn release(&self, held: Reservation) {

@@ -10,6 +10,7 @@ use crate::cluster::{Cluster, Dialer};
 use crate::gateway::observe::{CallLog, CallLogConfig, CallMetrics, Observer, Spans};
 use crate::gateway::ports::Directory;
 use crate::gateway::{Capture, Gateway, Limits};
+use crate::http::cork::{Before, Unrecorded};
 use crate::llm_access::{LedgerBilling, keep_directory};
 
 /// The gateway, and what other processes find at the admin listener.
@@ -52,6 +53,17 @@ pub(super) async fn start(app: &App, replica_id: &str) -> Result<Started, ServeE
     )?;
     let cluster = is_shared.then(|| Cluster::new(app, ledger.clone(), replica_id));
     Ok(Started { gateway: Arc::new(gateway), ledger, cluster })
+}
+
+/// What comes before anything of a lane leaves: that what was decided for it is in the ledger's journal.
+pub(super) fn before_writes(ledger: &Ledger) -> Before {
+    let ledger = ledger.clone();
+    Arc::new(move || {
+        ledger.write_deferred().map_err(|error| {
+            tracing::error!(error = %error, "the ledger's journal cannot be written, so no upstream is asked");
+            Unrecorded
+        })
+    })
 }
 
 /// Where calls are told of, as the configuration says.

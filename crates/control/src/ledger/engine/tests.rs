@@ -1,26 +1,71 @@
 //! What an engine over files does when they cannot be written.
 
+use futures_util::FutureExt;
+
 use super::*;
 use crate::clock::FixedClock;
 use crate::ledger::book_tests::{NOW_MS, book, call};
 
-#[tokio::test]
-async fn calls_whose_common_write_fails_are_refused_and_hold_nothing() {
+/// An engine over files in a new directory, with a pack of 100.
+fn engine() -> (Engine, tempfile::TempDir, mpsc::UnboundedReceiver<Command>) {
     let directory = tempfile::tempdir().unwrap();
     let (file, _) = FileJournal::open(directory.path()).unwrap();
     let core = Core { book: book(&[100], None), journal: Journal::File(file) };
     let clock = Arc::new(FixedClock::at(jiff::Timestamp::from_millisecond(NOW_MS).unwrap()));
-    let (engine, _commands) = Engine::new(clock, 1, "owner", CancellationToken::new(), core);
-    // With one under way the others are not alone, so they wait for their turn.
-    assert_eq!(engine.reserve("", call(0, 0, 10)).await, Ok(Micros(10)));
-    // Takes every write and has room for none.
+    let (engine, commands) = Engine::new(clock, 1, "owner", CancellationToken::new(), core);
+    (engine, directory, commands)
+}
+
+/// From now on there is room for nothing.
+fn fill_disk(engine: &Engine) {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     match &mut engine.inner.core().journal {
         Journal::File(file) => file.set_file(full),
         Journal::Table(_) => unreachable!(),
     }
-    let calls = (1..=3).map(|number| engine.reserve("", call(number, 0, 10)));
+}
+
+#[tokio::test]
+async fn calls_whose_common_write_fails_are_refused_and_hold_nothing() {
+    let (engine, _directory, _commands) = engine();
+    // With one under way the others are not alone, so they wait for their turn.
+    assert_eq!(engine.reserve("", call(0, 0, 10), Write::Now).await, Ok(Micros(10)));
+    fill_disk(&engine);
+    let calls = (1..=3).map(|number| engine.reserve("", call(number, 0, 10), Write::Now));
     assert_eq!(futures_util::future::join_all(calls).await, [const { Err(Refusal::Unavailable) }; 3]);
     assert_eq!(engine.inner.core().book.open().len(), 1);
     assert_eq!(engine.remaining(&call(4, 0, 10)).await, Ok(Some(Micros(90))));
+}
+
+#[tokio::test]
+async fn deferred_records_are_written_together_when_their_caller_says_so() {
+    let (engine, directory, _commands) = engine();
+    let length = || directory.path().join("000000000001.journal").metadata().unwrap().len();
+    for number in 0..3 {
+        let reserved = engine.reserve("", call(number, 0, 10), Write::Deferred);
+        assert_eq!(reserved.now_or_never(), Some(Ok(Micros(10))), "it waits for nothing");
+    }
+    let call_id = call(0, 0, 10).call_id;
+    let settled = engine.settle(&call_id, Usage::default(), UsageSource::Upstream, Write::Deferred);
+    assert!(settled.now_or_never().unwrap().is_ok());
+    assert_eq!(length(), 0);
+    engine.write_deferred().unwrap();
+    let written = length();
+    assert_eq!(engine.write_deferred().ok(), Some(()), "what is written is not written again");
+    assert_eq!(length(), written);
+    drop(engine);
+    // With the lock file's holder gone, what a next process finds.
+    let (_, found) = FileJournal::open(directory.path()).unwrap();
+    assert_eq!(found.records.len(), 4);
+}
+
+#[tokio::test]
+async fn a_deferred_write_that_fails_is_told_to_whoever_asked_for_it() {
+    let (engine, _directory, _commands) = engine();
+    fill_disk(&engine);
+    assert_eq!(engine.reserve("", call(0, 0, 10), Write::Deferred).await, Ok(Micros(10)));
+    engine.write_deferred().unwrap_err();
+    // The call never left, and gives back what it holds.
+    engine.release(&call(0, 0, 10).call_id).await.unwrap();
+    assert_eq!(engine.remaining(&call(1, 0, 10)).await, Ok(Some(Micros(100))));
 }

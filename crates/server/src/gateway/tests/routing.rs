@@ -1,6 +1,7 @@
 //! Several targets of one provider, each with an upstream that does something else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +18,7 @@ use super::harness::*;
 use super::{ASKED, CHUNK_A, CHUNK_B, CHUNK_USAGE, COMPLETION, DONE, PLAIN, stream, used};
 use crate::gateway::Limits;
 use crate::gateway::ports::*;
+use crate::http::cork::{Turn, Unrecorded};
 
 const API: ProviderApi = ProviderApi::OpenAiCompletions;
 
@@ -456,4 +458,25 @@ async fn a_smart_model_does_not_go_on_where_that_would_not_help() {
     let response = many.house.chat(PERSON_KEY, asks_auto("hi")).await;
     assert_eq!((response.status().as_u16(), header(&response, "x-creel-model")), (429, "l"));
     assert_eq!(many.house.billing.after(4).await[3], Booked::Released);
+}
+
+#[tokio::test]
+async fn an_upstream_is_not_asked_what_cannot_be_recorded_and_not_blamed_for_it() {
+    let many = Many::open(vec![answer(200, COMPLETION), answer(200, COMPLETION)]).await;
+    let is_full = Arc::new(AtomicBool::new(true));
+    let full = is_full.clone();
+    let before = move || if full.load(Ordering::Relaxed) { Err(Unrecorded) } else { Ok(()) };
+    many.house.tasks.spawn("send", Turn::begin(Arc::new(before)).send());
+    for number in 1..=10 {
+        let response = many.ask().await;
+        assert_eq!(header(&response, "x-creel-tries"), "1");
+        let (status, body) = text(response).await;
+        assert!(status == 503 && body.contains("cannot record this call"), "{body}");
+        assert_eq!(many.house.billing.after(2 * number).await.last(), Some(&Booked::Released));
+    }
+    assert_eq!(many.calls(), [0, 0]);
+    is_full.store(false, Ordering::Relaxed);
+    let response = many.ask().await;
+    assert_eq!(header(&response, "x-creel-upstream"), "many/a");
+    assert_eq!(text(response).await, (200, COMPLETION.to_owned()));
 }

@@ -1,0 +1,466 @@
+//! Connections of a lane whose writes go out together, once every task that was ready has had its turn.
+//!
+//! What a write() to a socket costs is most of all to wake whoever reads it. Where the writes of a turn follow each other at
+//! once, the first finds the other end asleep and the rest find it awake. And what has to be on disk before any of them
+//! leaves, the ledger's records, is written once for all of them ([`Before`]).
+//!
+//! Only what is to be flushed waits, for as long as the tasks take that are ready now; then it is sent by one task of the
+//! lane, [`Turn::send`], whose place in the queue is behind theirs. Where a turn has one write only, it is not held back.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Bytes that wait on one connection at the most; what does not fit is written behind them at once.
+const WAITING_BYTES_MAX: usize = 16 << 10;
+
+thread_local! {
+    static TURN: RefCell<Option<Arc<Turn>>> = const { RefCell::new(None) };
+}
+
+/// Done once before the writes of a turn, and before each that does not wait for its end.
+pub(crate) type Before = Arc<dyn Fn() -> Result<(), Unrecorded> + Send + Sync>;
+
+/// Nothing was sent to an upstream, for what is held for its calls could not be written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the ledger's records could not be written")]
+pub(crate) struct Unrecorded;
+
+impl Unrecorded {
+    /// This is why reading or writing failed.
+    pub(crate) fn is_cause_of(error: &io::Error) -> bool {
+        matches!(error.get_ref(), Some(cause) if cause.is::<Self>())
+    }
+}
+
+impl From<Unrecorded> for io::Error {
+    fn from(cause: Unrecorded) -> Self {
+        Self::other(cause)
+    }
+}
+
+/// Writes of this thread wait for [`Before`], so that what it writes down need not be waited for.
+pub(crate) fn is_here() -> bool {
+    TURN.with_borrow(Option::is_some)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing under these locks can panic half-way.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The writes of a lane.
+pub(crate) struct Turn {
+    before: Before,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: Vec<Arc<Mutex<Line>>>,
+    /// Writes of this turn that did not wait, and all of the last one.
+    at_once: usize,
+    last: usize,
+    /// Of the task that sends.
+    sender: Option<Waker>,
+}
+
+impl std::fmt::Debug for Turn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turn").field("waiting", &self.waiting).finish_non_exhaustive()
+    }
+}
+
+impl Turn {
+    /// Makes this thread a lane.
+    pub(crate) fn begin(before: Before) -> Arc<Self> {
+        let turn = Arc::new(Self { before, waiting: Mutex::default() });
+        TURN.set(Some(turn.clone()));
+        turn
+    }
+
+    /// Sends what waits at the end of each turn, as long as it is polled.
+    pub(crate) async fn send(self: Arc<Self>) {
+        let mut lines = Vec::new();
+        loop {
+            poll_fn(|cx| {
+                let mut waiting = lock(&self.waiting);
+                std::mem::swap(&mut waiting.lines, &mut lines);
+                let count = lines.len() + std::mem::take(&mut waiting.at_once);
+                if count > 0 {
+                    waiting.last = count;
+                }
+                if !lines.is_empty() {
+                    return Poll::Ready(());
+                }
+                if !waiting.sender.as_ref().is_some_and(|sender| sender.will_wake(cx.waker())) {
+                    waiting.sender = Some(cx.waker().clone());
+                }
+                Poll::Pending
+            })
+            .await;
+            let recorded = (self.before)();
+            for line in lines.drain(..) {
+                lock(&line).send(recorded);
+            }
+        }
+    }
+
+    /// Puts a connection among those that wait; false where it need not.
+    fn list(&self, line: &Arc<Mutex<Line>>) -> bool {
+        let mut waiting = lock(&self.waiting);
+        let is_first = waiting.lines.is_empty() && waiting.at_once == 0;
+        let waits = !is_first || waiting.last > 1;
+        if waits {
+            waiting.lines.push(line.clone());
+        } else {
+            waiting.at_once += 1;
+        }
+        if is_first && let Some(sender) = &waiting.sender {
+            sender.wake_by_ref();
+        }
+        waits
+    }
+}
+
+/// Where a connection leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Peer {
+    /// It gets its answer all the same where a record of what it cost cannot be written.
+    Client,
+    /// It is asked nothing that is not on record.
+    Upstream,
+}
+
+#[derive(Debug)]
+struct Line {
+    stream: TcpStream,
+    peer: Peer,
+    waiting: Vec<u8>,
+    is_listed: bool,
+    /// The system took less than was written: the connection's task goes on with the rest.
+    is_blocked: bool,
+    failed: Option<io::Error>,
+    /// Of the connection's task.
+    waker: Option<Waker>,
+}
+
+impl Line {
+    fn may_send(&self, recorded: Result<(), Unrecorded>) -> Result<(), Unrecorded> {
+        if self.peer == Peer::Upstream { recorded } else { Ok(()) }
+    }
+
+    /// What comes before a write that does not wait for the end of the turn.
+    fn record(&self) -> Result<(), Unrecorded> {
+        let before = TURN.with_borrow(|turn| turn.as_ref().map(|turn| turn.before.clone()));
+        self.may_send(before.map_or(Ok(()), |before| before()))
+    }
+
+    /// Sends at the end of a turn.
+    fn send(&mut self, recorded: Result<(), Unrecorded>) {
+        self.is_listed = false;
+        if self.waiting.is_empty() {
+            return;
+        }
+        let sent = match self.may_send(recorded) {
+            Ok(()) => self.stream.try_write(&self.waiting),
+            Err(cause) => Err(cause.into()),
+        };
+        match sent {
+            Ok(sent) if sent == self.waiting.len() => {
+                // Most connections are idle for longer than their memory should.
+                self.waiting = Vec::new();
+                return;
+            }
+            Ok(sent) => drop(self.waiting.drain(..sent)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                self.waiting = Vec::new();
+                self.failed = Some(error);
+            }
+        }
+        self.is_blocked = true;
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Sends what waits, at once; ready once nothing does.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        if !self.waiting.is_empty() {
+            self.record()?;
+            self.is_blocked = true;
+        }
+        while !self.waiting.is_empty() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &self.waiting))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent if sent == self.waiting.len() => self.waiting = Vec::new(),
+                sent => drop(self.waiting.drain(..sent)),
+            }
+        }
+        self.is_blocked = false;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A connection whose writes wait for the end of the turn. On threads that are no lanes they do not wait.
+#[derive(Debug)]
+pub(crate) struct Corked(Arc<Mutex<Line>>);
+
+impl Corked {
+    /// A connection that a client made.
+    pub(super) fn to_client(stream: TcpStream) -> Self {
+        Self::new(stream, Peer::Client)
+    }
+
+    /// A connection to an upstream.
+    pub(crate) fn to_upstream(stream: TcpStream) -> Self {
+        Self::new(stream, Peer::Upstream)
+    }
+
+    fn new(stream: TcpStream, peer: Peer) -> Self {
+        let (waiting, failed, waker) = (Vec::new(), None, None);
+        let line = Line { stream, peer, waiting, is_listed: false, is_blocked: false, failed, waker };
+        Self(Arc::new(Mutex::new(line)))
+    }
+}
+
+impl Connection for Corked {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for Corked {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut lock(&self.0).stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Corked {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut line = lock(&self.0);
+        let length = slices.iter().map(|slice| slice.len()).sum::<usize>();
+        if line.is_blocked || line.failed.is_some() || line.waiting.len() + length > WAITING_BYTES_MAX {
+            ready!(line.poll_send(cx))?;
+        }
+        if length > WAITING_BYTES_MAX {
+            line.record()?;
+            return Pin::new(&mut line.stream).poll_write_vectored(cx, slices);
+        }
+        line.waiting.reserve_exact(length);
+        slices.iter().for_each(|slice| line.waiting.extend_from_slice(slice));
+        Poll::Ready(Ok(length))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut line = lock(&self.0);
+        if line.is_listed || (line.waiting.is_empty() && line.failed.is_none()) {
+            return Poll::Ready(Ok(()));
+        }
+        let may_wait = !line.is_blocked && line.failed.is_none();
+        if may_wait && TURN.with_borrow(|turn| turn.as_ref().is_some_and(|turn| turn.list(&self.0))) {
+            line.is_listed = true;
+            if !line.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+                line.waker = Some(cx.waker().clone());
+            }
+            return Poll::Ready(Ok(()));
+        }
+        line.poll_send(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut line = lock(&self.0);
+        ready!(line.poll_send(cx))?;
+        Pin::new(&mut line.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    /// A lane whose records can be written or not, with how often they were.
+    fn lane(recorded: Result<(), Unrecorded>) -> Arc<AtomicUsize> {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = count.clone();
+        let before = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            recorded
+        };
+        #[expect(clippy::disallowed_methods, reason = "ends with the test")]
+        tokio::spawn(Turn::begin(Arc::new(before)).send());
+        count
+    }
+
+    async fn pair(peer: Peer) -> (Corked, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let near =
+            TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
+        let (far, _) = listener.accept().await.expect("its other end");
+        (Corked::new(near, peer), far)
+    }
+
+    async fn write(line: &mut Corked, bytes: &[u8]) {
+        line.write_all(bytes).await.expect("room");
+        line.flush().await.expect("nothing failed yet");
+    }
+
+    /// What has come in; empty where nothing has.
+    fn come(far: &TcpStream) -> Vec<u8> {
+        let mut bytes = [0; 64];
+        let count = far.try_read(&mut bytes).unwrap_or(0);
+        bytes[..count].to_vec()
+    }
+
+    #[tokio::test]
+    async fn writes_of_a_turn_go_out_together_behind_what_comes_before_them() {
+        let count = lane(Ok(()));
+        let (mut a, far_a) = pair(Peer::Client).await;
+        let (mut b, far_b) = pair(Peer::Upstream).await;
+        // The sender has not said yet how many there were in its last turn: a first write never waits.
+        write(&mut a, b"first").await;
+        assert_eq!(count.load(Ordering::Relaxed), 1);
+        write(&mut b, b"second").await;
+        far_a.readable().await.expect("what was sent");
+        assert_eq!(come(&far_a), b"first");
+        yield_now().await;
+        far_b.readable().await.expect("what was sent");
+        assert_eq!((come(&far_b), count.load(Ordering::Relaxed)), (b"second".to_vec(), 2));
+        // The turn had two, so in the next one the first waits, too.
+        write(&mut a, b"third").await;
+        write(&mut b, b"fourth").await;
+        write(&mut a, b" and fifth").await;
+        assert_eq!((come(&far_a), come(&far_b), count.load(Ordering::Relaxed)), (Vec::new(), Vec::new(), 2));
+        far_a.readable().await.expect("what was sent");
+        far_b.readable().await.expect("what was sent");
+        assert_eq!((come(&far_a), come(&far_b)), (b"third and fifth".to_vec(), b"fourth".to_vec()));
+        assert_eq!(count.load(Ordering::Relaxed), 3, "once for all");
+        assert_eq!(lock(&a.0).waiting.capacity(), 0);
+    }
+
+    #[tokio::test]
+    async fn without_a_record_a_client_is_answered_and_an_upstream_not_asked() {
+        lane(Err(Unrecorded));
+        let (mut client, mut far_client) = pair(Peer::Client).await;
+        let (mut upstream, mut far_upstream) = pair(Peer::Upstream).await;
+        write(&mut client, b"an answer").await;
+        write(&mut upstream, b"a question").await;
+        // Told where more is written, or where the answer is waited for.
+        yield_now().await;
+        let told = poll_fn(|cx| Pin::new(&mut upstream).poll_flush(cx)).await.expect_err("it was not sent");
+        assert!(Unrecorded::is_cause_of(&told), "{told}");
+        let at_once = upstream.write_all(&[b'?'; WAITING_BYTES_MAX + 1]).await.expect_err("it is long");
+        assert!(Unrecorded::is_cause_of(&at_once), "{at_once}");
+        let alone = async {
+            upstream.write_all(b"?").await?;
+            yield_now().await;
+            upstream.flush().await?;
+            upstream.shutdown().await
+        };
+        let alone = alone.await.expect_err("it is alone");
+        assert!(Unrecorded::is_cause_of(&alone), "{alone}");
+        drop((client, upstream));
+        let (mut answered, mut asked) = (Vec::new(), Vec::new());
+        far_client.read_to_end(&mut answered).await.expect("its end");
+        far_upstream.read_to_end(&mut asked).await.expect("its end");
+        assert_eq!((answered.as_slice(), asked.as_slice()), (&b"an answer"[..], &b""[..]));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_holds_up_who_writes_and_then_gets_all() {
+        lane(Ok(()));
+        let (mut near, mut far) = pair(Peer::Client).await;
+        let (mut other, _far_other) = pair(Peer::Client).await;
+        let (mut sent, mut pieces) = (Vec::new(), 0u32);
+        let mut is_held_up = false;
+        while !is_held_up {
+            // Short and long ones, in turns of more than one write.
+            let length = [10, 3_000, WAITING_BYTES_MAX, 3 * WAITING_BYTES_MAX][pieces as usize % 4];
+            let piece: Vec<u8> =
+                (0..length).map(|at| (at as u32).wrapping_mul(pieces).to_le_bytes()[1]).collect();
+            pieces += 1;
+            write(&mut other, b".").await;
+            sent.extend_from_slice(&piece);
+            let written = async {
+                near.write_all(&piece).await?;
+                near.flush().await
+            };
+            let mut written = std::pin::pin!(written);
+            // Whoever would wait is found out by waiting; what was begun is ended while the other end reads.
+            let in_time = tokio::time::timeout(std::time::Duration::from_millis(200), written.as_mut()).await;
+            if in_time.is_err() {
+                is_held_up = true;
+                let mut come = vec![0; sent.len()];
+                let (ended, read) = tokio::join!(written, far.read_exact(&mut come));
+                ended.expect("room again");
+                read.expect("all of it");
+                assert!(come == sent, "in order");
+            }
+            assert!(sent.len() < 64 << 20, "it is held up at some time");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_sends_what_waits() {
+        lane(Ok(()));
+        let (mut near, mut far) = pair(Peer::Client).await;
+        let (mut other, _far_other) = pair(Peer::Client).await;
+        write(&mut other, b".").await;
+        write(&mut near, b"the last words").await;
+        near.shutdown().await.expect("an end");
+        let mut come = Vec::new();
+        far.read_to_end(&mut come).await.expect("its end");
+        assert_eq!(come, b"the last words");
+        // Given up with what waits, without an orderly end.
+        let (mut near, mut far) = pair(Peer::Client).await;
+        write(&mut other, b".").await;
+        write(&mut near, b"the last words").await;
+        drop(near);
+        let mut come = Vec::new();
+        far.read_to_end(&mut come).await.expect("its end");
+        assert_eq!(come, b"the last words");
+    }
+
+    #[tokio::test]
+    async fn elsewhere_nothing_waits() {
+        let (mut near, far) = pair(Peer::Upstream).await;
+        assert!(!is_here());
+        write(&mut near, b"at once").await;
+        assert_eq!(lock(&near.0).waiting.capacity(), 0);
+        far.readable().await.expect("what was sent");
+        assert_eq!(come(&far), b"at once");
+    }
+}
