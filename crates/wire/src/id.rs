@@ -63,6 +63,12 @@ macro_rules! checked_text {
             }
         }
 
+        impl From<&$name> for Arc<str> {
+            fn from(id: &$name) -> Arc<str> {
+                id.0.clone()
+            }
+        }
+
         impl From<$name> for String {
             fn from(id: $name) -> String {
                 id.as_str().to_owned()

@@ -77,14 +77,14 @@ impl Settlement {
     pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
         let start = &self.reserve.start;
         self.settle.parts.iter().zip(0i64..).map(move |(part, number)| Entry {
-            id: format!("{}/{number}", start.call_id),
+            id: format!("{}/{number}", start.call_id).into(),
             call_id: start.call_id.clone(),
             part: number,
             account_id: start.account_id.clone(),
             runtime_id: start.runtime_id.clone(),
             provider_id: start.provider_id.clone(),
-            provider_name: start.provider_name.to_string(),
-            model_code: start.model_code.to_string(),
+            provider_name: start.provider_name.clone(),
+            model_code: start.model_code.clone(),
             pack_id: part.pack.clone(),
             label: part.label,
             usage: if number == 0 { self.settle.usage } else { Default::default() },

@@ -39,7 +39,7 @@ impl Credits {
         loop {
             let page = self.store.scan_entries(None, &after, PAGE_ENTRIES).await?;
             let Some(last) = page.last() else { break };
-            last.id.clone_into(&mut after);
+            after = last.id.to_string();
             page.iter().for_each(|entry| costs.add(entry));
         }
         differences.extend(costs.differences());

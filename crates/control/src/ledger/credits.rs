@@ -303,7 +303,7 @@ fn corrections(entries: &[Entry], now_ms: i64) -> Vec<Entry> {
     unsettled
         .zip(first..)
         .map(|(entry, part)| Entry {
-            id: format!("{}/{part}", entry.call_id),
+            id: format!("{}/{part}", entry.call_id).into(),
             part,
             label: Label::Released,
             usage: Default::default(),

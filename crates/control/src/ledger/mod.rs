@@ -189,14 +189,14 @@ impl std::str::FromStr for Label {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// The call's id, a slash and the part's number.
-    pub id: String,
+    pub id: Arc<str>,
     pub call_id: CallId,
     pub part: i64,
     pub account_id: AccountId,
     pub runtime_id: RuntimeId,
     pub provider_id: ProviderId,
-    pub provider_name: String,
-    pub model_code: String,
+    pub provider_name: Arc<str>,
+    pub model_code: Arc<str>,
     /// `None` where no pack was touched.
     pub pack_id: Option<CreditPackId>,
     pub label: Label,

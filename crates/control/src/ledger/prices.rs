@@ -126,10 +126,10 @@ impl Credits {
         loop {
             let page = self.store.scan_month(account_id, month, (after.0, &after.1), PAGE_ENTRIES).await?;
             let Some(last) = page.last() else { return Ok(preview) };
-            after = (last.created_at_ms, last.id.clone());
+            after = (last.created_at_ms, last.id.to_string());
             let is_meant = |entry: &&Entry| {
-                let of_provider = entry.provider_id.as_str() == provider || entry.provider_name == provider;
-                entry.part == 0 && of_provider && entry.model_code == model_code
+                let of_provider = entry.provider_id.as_str() == provider || &*entry.provider_name == provider;
+                entry.part == 0 && of_provider && &*entry.model_code == model_code
             };
             for entry in page.iter().filter(is_meant) {
                 if entry.label == Label::Unsettled {

@@ -107,7 +107,7 @@ impl Rows {
         };
         let entries: Vec<Entry> = batch.iter().filter(is_new).flat_map(Settlement::entries).collect();
         // As the primary key does, before anything is changed.
-        if entries.iter().any(|entry| self.entries.contains_key(&entry.id)) {
+        if entries.iter().any(|entry| self.entries.contains_key(&*entry.id)) {
             return Err(StoreError::Closed.into());
         }
         let sums = Sums::of(&entries);
@@ -119,7 +119,7 @@ impl Rows {
         for (key, micros) in sums.months {
             *self.month_used.entry(key).or_default() += micros;
         }
-        self.entries.extend(entries.into_iter().map(|entry| (entry.id.clone(), entry)));
+        self.entries.extend(entries.into_iter().map(|entry| (entry.id.to_string(), entry)));
         for settlement in batch {
             let call_id = settlement.settle.call_id.as_str();
             self.journal.retain(|_, (of, _)| of != call_id);

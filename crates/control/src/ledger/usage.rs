@@ -219,7 +219,7 @@ impl Credits {
         let more = entries.len() > limit;
         entries.truncate(limit);
         let last = entries.last().filter(|_| more);
-        let next = last.map(|entry| Cursor { key: entry.created_at_ms, id: entry.id.clone() });
+        let next = last.map(|entry| Cursor { key: entry.created_at_ms, id: entry.id.to_string() });
         Ok(EntriesPage { entries, total, next })
     }
 

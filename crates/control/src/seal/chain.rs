@@ -1,5 +1,7 @@
 //! Signed roots, each of which covers the one before.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -11,7 +13,7 @@ const NOTHING_BEFORE: &str = "00000000000000000000000000000000000000000000000000
 
 /// One row of a batch: its id and the hash of its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Leaf(pub String, #[serde(with = "hex_text")] pub Hash);
+pub struct Leaf(pub Arc<str>, #[serde(with = "hex_text")] pub Hash);
 
 /// What is signed about a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,7 +181,7 @@ mod tests {
     use super::*;
 
     fn leaves(ids: &[&str]) -> Vec<Leaf> {
-        ids.iter().map(|id| Leaf((*id).to_owned(), merkle::leaf_hash(id.as_bytes()))).collect()
+        ids.iter().map(|id| Leaf((*id).into(), merkle::leaf_hash(id.as_bytes()))).collect()
     }
 
     fn records(key: &SealKey) -> Vec<Record> {

@@ -212,7 +212,7 @@ mod tests {
         held.give_back();
         assert_eq!(heads.take_sealed(Log::Ledger).len(), 1);
         let mut held = heads.take(Log::Ledger).unwrap();
-        let leaf = Leaf("x".repeat(WAITING_BYTES_MAX), leaf_hash(b""));
+        let leaf = Leaf("x".repeat(WAITING_BYTES_MAX).into(), leaf_hash(b""));
         held.next(vec![leaf], [1].into_iter(), None, 2).unwrap();
         assert!(!heads.close(Log::Ledger));
         held.give_back();

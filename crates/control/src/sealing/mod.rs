@@ -64,7 +64,7 @@ impl SealRow {
     }
 
     fn unsealed(self) -> Unsealed {
-        Unsealed { leaf: Leaf(self.id.clone(), self.hash()), at_ms: self.at_ms, index: self.index }
+        Unsealed { leaf: Leaf(self.id.as_str().into(), self.hash()), at_ms: self.at_ms, index: self.index }
     }
 }
 

@@ -242,8 +242,7 @@ impl Verifier<'_> {
     /// The rows of one batch against its leaves.
     async fn batch(&mut self, record: &Record) -> Result<(), SealError> {
         let batch = record.root.batch;
-        let mut expected: HashMap<&str, Hash> =
-            record.leaves.iter().map(|leaf| (leaf.0.as_str(), leaf.1)).collect();
+        let mut expected: HashMap<&str, Hash> = record.leaves.iter().map(|leaf| (&*leaf.0, leaf.1)).collect();
         let mut after = (batch, i64::MIN, String::new());
         loop {
             let rows = self.store.list_sealed(self.log, &after, batch, PAGE_ROWS).await?;
@@ -264,7 +263,7 @@ impl Verifier<'_> {
         let absent: Vec<String> = record
             .leaves
             .iter()
-            .map(|leaf| leaf.0.as_str())
+            .map(|leaf| &*leaf.0)
             .filter(|id| expected.contains_key(id))
             .map(str::to_owned)
             .collect();

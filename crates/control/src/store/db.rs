@@ -81,6 +81,7 @@ macro_rules! bind_all {
         for value in $params {
             query = match value {
                 Value::Text(text) => query.bind(text),
+                Value::Shared(text) => query.bind(text),
                 Value::Int(number) => query.bind(number),
             };
         }

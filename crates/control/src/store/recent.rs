@@ -153,6 +153,7 @@ fn key(sql: &str, params: &[Value]) -> Key {
         match value {
             Value::Text(None) | Value::Int(None) => part(b"-"),
             Value::Text(Some(text)) => part(&[b"t", text.as_bytes()].concat()),
+            Value::Shared(text) => part(&[b"t", text.as_bytes()].concat()),
             Value::Int(Some(number)) => part(&[b"i", number.to_le_bytes().as_slice()].concat()),
         }
     }

@@ -1,5 +1,7 @@
 //! Parameters and rows: text and 64-bit integers only, the types that mean the same on both databases.
 
+use std::sync::Arc;
+
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
@@ -10,6 +12,8 @@ use super::StoreError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     Text(Option<String>),
+    /// One that others have, too: not copied on its way to SQLite.
+    Shared(Arc<str>),
     Int(Option<i64>),
 }
 
@@ -35,6 +39,18 @@ impl From<String> for Value {
 impl From<&String> for Value {
     fn from(text: &String) -> Self {
         Value::Text(Some(text.clone()))
+    }
+}
+
+impl From<Arc<str>> for Value {
+    fn from(text: Arc<str>) -> Self {
+        Value::Shared(text)
+    }
+}
+
+impl From<Option<Arc<str>>> for Value {
+    fn from(text: Option<Arc<str>>) -> Self {
+        text.map_or(Value::Text(None), Value::Shared)
     }
 }
 

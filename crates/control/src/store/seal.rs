@@ -169,13 +169,13 @@ impl Tx {
         let batch = self.seal(head, leaves, times, kept_from, now_ms).await?;
         let ((table, ..), mut sealed) = (tables(log), 0);
         for rows in rows.chunks(IDS_MAX) {
-            let ids = padded(rows.iter().map(|row| row.leaf.0.as_str()));
+            let ids = padded(rows.iter().map(|row| &*row.leaf.0));
             let sql = update_text(table, ids.len(), self.is_postgres());
             sealed += self.execute(sql, std::iter::once(Value::from(batch)).chain(ids).collect()).await?;
         }
         let resources = rows.iter().flat_map(|row| {
             row.index.iter().flat_map(move |(account_id, named)| {
-                named.iter().map(move |resource| params![&row.leaf.0, resource, account_id, row.at_ms])
+                named.iter().map(move |resource| params![row.leaf.0.clone(), resource, account_id, row.at_ms])
             })
         });
         let columns = ["audit_id", "resource", "account_id", "at_ms"];

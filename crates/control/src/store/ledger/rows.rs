@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write as _;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry as MapEntry;
@@ -12,7 +13,7 @@ use super::marks;
 use crate::ledger::{Entry, Label, Sums};
 use crate::seal::{Leaf, leaf_hash};
 use crate::sealing::{Log, SealRow};
-use creel_wire::id::{AccountId, CallId, CreditPackId, EndUserId, ResourceGroupId};
+use creel_wire::id::{AccountId, CallId, EndUserId};
 use creel_wire::money::Micros;
 use creel_wire::price::{RateCard, Usage};
 use sea_query::{Query, SelectStatement};
@@ -62,33 +63,59 @@ fn tokens(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn values(entry: &Entry, price: Option<&str>) -> Vec<Value> {
-    params![
-        &entry.id,
-        entry.call_id.as_str(),
-        entry.part,
-        entry.account_id.as_str(),
-        entry.runtime_id.as_str(),
-        entry.provider_id.as_str(),
-        &entry.provider_name,
-        &entry.model_code,
-        entry.pack_id.as_ref().map(CreditPackId::as_str),
-        entry.label.as_str(),
-        tokens(entry.usage.input),
-        tokens(entry.usage.cached_input),
-        tokens(entry.usage.cache_write),
-        tokens(entry.usage.output),
-        tokens(entry.usage.reasoning),
-        entry.micros.0,
-        entry.unbilled_micros.0,
-        price,
-        entry.month,
-        entry.hour,
-        entry.created_at_ms,
-        i64::from(entry.postpaid),
-        entry.resource_group_id.as_ref().map(ResourceGroupId::as_str),
-        entry.end_user_id.as_ref().map(EndUserId::as_str),
-    ]
+/// Texts that many entries have.
+#[derive(Debug, Default)]
+struct Texts {
+    prices: HashMap<RateCard, Arc<str>>,
+    labels: HashMap<Label, Arc<str>>,
+}
+
+impl Texts {
+    fn price(&mut self, card: RateCard) -> Result<Arc<str>, StoreError> {
+        Ok(match self.prices.entry(card) {
+            MapEntry::Occupied(price) => price.get().clone(),
+            MapEntry::Vacant(price) => {
+                let text = serde_json::to_string(&card);
+                let text = text.map_err(|_| StoreError::Corrupt { what: "a price to write".to_owned() })?;
+                price.insert(text.into()).clone()
+            }
+        })
+    }
+
+    fn label(&mut self, label: Label) -> Arc<str> {
+        self.labels.entry(label).or_insert_with(|| label.as_str().into()).clone()
+    }
+
+    /// What [`COLUMNS`] have.
+    fn values(&mut self, entry: &Entry) -> Result<[Value; COLUMNS.len()], StoreError> {
+        let text = |text: &Arc<str>| Value::from(text.clone());
+        Ok([
+            text(&entry.id),
+            Arc::<str>::from(&entry.call_id).into(),
+            entry.part.into(),
+            Arc::<str>::from(&entry.account_id).into(),
+            Arc::<str>::from(&entry.runtime_id).into(),
+            Arc::<str>::from(&entry.provider_id).into(),
+            text(&entry.provider_name),
+            text(&entry.model_code),
+            entry.pack_id.as_ref().map(Arc::<str>::from).into(),
+            self.label(entry.label).into(),
+            tokens(entry.usage.input).into(),
+            tokens(entry.usage.cached_input).into(),
+            tokens(entry.usage.cache_write).into(),
+            tokens(entry.usage.output).into(),
+            tokens(entry.usage.reasoning).into(),
+            entry.micros.0.into(),
+            entry.unbilled_micros.0.into(),
+            entry.card.map(|card| self.price(card)).transpose()?.into(),
+            entry.month.into(),
+            entry.hour.into(),
+            entry.created_at_ms.into(),
+            entry.postpaid.into(),
+            entry.resource_group_id.as_ref().map(Arc::<str>::from).into(),
+            entry.end_user_id.as_ref().map(Arc::<str>::from).into(),
+        ])
+    }
 }
 
 /// Columns that hold numbers.
@@ -110,23 +137,30 @@ const NUMBERS: [&str; 12] = [
 /// What the row's tag and its hash are of: every column, each behind its length; a null has the length 2^64 - 1.
 fn sealed_bytes(values: &[Value]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1_024);
+    put_sealed_bytes(values, &mut bytes);
+    bytes
+}
+
+/// The same, in place of what is in `bytes`.
+fn put_sealed_bytes(values: &[Value], bytes: &mut Vec<u8>) {
+    bytes.clear();
     // The longest is -9223372036854775808.
     let mut digits = [0; 20];
-    add(&mut bytes, Some(b"creel-ledger-v1"));
+    add(bytes, Some(b"creel-ledger-v1"));
     for value in values {
         match value {
-            Value::Text(text) => add(&mut bytes, text.as_deref().map(str::as_bytes)),
-            Value::Int(None) => add(&mut bytes, None),
+            Value::Text(text) => add(bytes, text.as_deref().map(str::as_bytes)),
+            Value::Shared(text) => add(bytes, Some(text.as_bytes())),
+            Value::Int(None) => add(bytes, None),
             Value::Int(Some(number)) => {
                 let mut left = &mut digits[..];
                 // Never fails: there is room for every number.
                 let _ = write!(left, "{number}");
                 let unused = left.len();
-                add(&mut bytes, digits.get(..digits.len() - unused));
+                add(bytes, digits.get(..digits.len() - unused));
             }
         }
     }
-    bytes
 }
 
 fn add(bytes: &mut Vec<u8>, text: Option<&[u8]>) {
@@ -164,14 +198,14 @@ pub(super) fn entry(row: &Row) -> Result<Entry, StoreError> {
     let price = row.opt_text("price_json")?;
     let card = price.map(|text| serde_json::from_str(&text)).transpose();
     Ok(Entry {
-        id: row.text("id")?,
+        id: row.text("id")?.into(),
         call_id: row.parse("call_id")?,
         part: row.int("part")?,
         account_id: row.parse("account_id")?,
         runtime_id: row.parse("runtime_id")?,
         provider_id: row.parse("provider_id")?,
-        provider_name: row.text("provider_name")?,
-        model_code: row.text("model_code")?,
+        provider_name: row.text("provider_name")?.into(),
+        model_code: row.text("model_code")?.into(),
         pack_id: row.opt_parse("pack_id")?,
         label: row.text("label")?.parse()?,
         usage: Usage {
@@ -291,24 +325,25 @@ impl Tx {
     /// once, and never touched again; few, of which each would cost a signature, are marked, and sealed later together.
     pub(crate) async fn insert_entries(&mut self, entries: &[Entry], now_ms: i64) -> Result<(), StoreError> {
         let columns: Vec<&str> = COLUMNS.into_iter().chain(["tag", "batch"]).collect();
-        let mut prices: HashMap<RateCard, String> = HashMap::new();
-        for card in entries.iter().filter_map(|entry| entry.card) {
-            if let MapEntry::Vacant(price) = prices.entry(card) {
-                let text = serde_json::to_string(&card);
-                price.insert(text.map_err(|_| StoreError::Corrupt { what: "a price to write".to_owned() })?);
-            }
+        let (mut texts, mut bytes) = (Texts::default(), Vec::new());
+        let mut rows = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let mut row = Vec::with_capacity(columns.len());
+            row.extend(texts.values(entry)?);
+            rows.push(row);
         }
-        let price = |entry: &Entry| Some(prices.get(&entry.card?)?.as_str());
-        let mut rows: Vec<Vec<Value>> = entries.iter().map(|entry| values(entry, price(entry))).collect();
         let is_many = entries.len() >= SEALED_AT_ONCE_MIN;
         let head = if is_many { self.take_head(Log::Ledger).await? } else { None };
         if let Some(head) = head {
-            let leaf =
-                |(entry, row): (&Entry, &Vec<Value>)| Leaf(entry.id.clone(), leaf_hash(&sealed_bytes(row)));
+            let leaf = |(entry, row): (&Entry, &Vec<Value>)| {
+                put_sealed_bytes(row, &mut bytes);
+                Leaf(entry.id.clone(), leaf_hash(&bytes))
+            };
             let leaves = entries.iter().zip(&rows).map(leaf).collect();
             let times = entries.iter().map(|entry| entry.created_at_ms);
             let batch = self.seal(head, leaves, times, None, now_ms).await?;
-            rows.iter_mut().for_each(|row| row.extend(params!["", batch]));
+            let no_tag: Arc<str> = "".into();
+            rows.iter_mut().for_each(|row| row.extend(params![no_tag.clone(), batch]));
         } else {
             for row in &mut rows {
                 let tag = self.audit_tag(&sealed_bytes(row));

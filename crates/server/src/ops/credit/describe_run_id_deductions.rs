@@ -70,7 +70,7 @@ fn shown(entry: Entry, runtime: Runtime) -> Deductions {
         end_time: Some(shown_time(entry.created_at_ms, TimeFormat::Seconds)),
         group_resource_type: Some(GROUP_CREDIT_PACKAGE.to_owned()),
         instance_id: Some(outer),
-        model: Some(entry.model_code),
+        model: Some(entry.model_code.to_string()),
         package_id: entry.pack_id.map(String::from),
         resource_type: Some(CREDIT_PACKAGE.to_owned()),
         run_id: Some(entry.call_id.to_string()),

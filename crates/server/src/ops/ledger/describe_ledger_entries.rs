@@ -36,11 +36,11 @@ fn shown(entry: Entry) -> Entries {
     let tokens = |count: u64| Some(i64::try_from(count).unwrap_or(i64::MAX));
     let label = label(&entry).to_owned();
     Entries {
-        entry_id: Some(entry.id),
+        entry_id: Some(entry.id.to_string()),
         call_id: Some(entry.call_id.to_string()),
         runtime_id: Some(entry.runtime_id.to_string()),
-        provider_name: Some(entry.provider_name),
-        llm_code: Some(entry.model_code),
+        provider_name: Some(entry.provider_name.to_string()),
+        llm_code: Some(entry.model_code.to_string()),
         // The wire has no class for cache writes: they are input.
         input_tokens: tokens(entry.usage.input.saturating_add(entry.usage.cache_write)),
         cached_input_tokens: tokens(entry.usage.cached_input),

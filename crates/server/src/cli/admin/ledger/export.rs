@@ -80,7 +80,7 @@ pub(super) async fn run(admin: &Admin, args: &Args) -> anyhow::Result<()> {
     loop {
         let entries = admin.credits.export_entries(account_id.as_ref(), &after, PAGE_ENTRIES).await?;
         let Some(last) = entries.last() else { return Ok(()) };
-        last.id.clone_into(&mut after);
+        after = last.id.to_string();
         for entry in entries.iter().filter(is_meant) {
             let line = match args.format {
                 Format::Jsonl => json_line(entry)?.to_string(),
@@ -110,7 +110,7 @@ fn json_line(entry: &Entry) -> anyhow::Result<Value> {
 fn cells(entry: &Entry) -> [String; 25] {
     let text = |id: Option<&str>| id.unwrap_or_default().to_owned();
     [
-        entry.id.clone(),
+        entry.id.to_string(),
         entry.call_id.to_string(),
         entry.part.to_string(),
         entry.account_id.to_string(),
@@ -118,8 +118,8 @@ fn cells(entry: &Entry) -> [String; 25] {
         text(entry.resource_group_id.as_ref().map(creel_wire::id::ResourceGroupId::as_str)),
         text(entry.end_user_id.as_ref().map(creel_wire::id::EndUserId::as_str)),
         entry.provider_id.to_string(),
-        entry.provider_name.clone(),
-        entry.model_code.clone(),
+        entry.provider_name.to_string(),
+        entry.model_code.to_string(),
         text(entry.pack_id.as_ref().map(creel_wire::id::CreditPackId::as_str)),
         entry.label.as_str().to_owned(),
         entry.postpaid.to_string(),
