@@ -183,7 +183,7 @@ pub fn llm_usage(data: &[u8]) {
     for dialect in Dialect::ALL {
         let _ = usage::of(dialect, data);
     }
-    let request = Sample::of_request(data);
+    let request = Sample::of_request(&Bytes::copy_from_slice(data));
     let mut answer = Sample::of_answer();
     data.chunks(7).for_each(|piece| answer.push(piece));
     let bound = Usage { input: 100, output: 100, ..Usage::default() };

@@ -106,6 +106,7 @@ fn main() {
     );
     for bytes in [2_000, 41_000, 500_000] {
         let chat = agent(bytes).to_string().into_bytes();
+        let sampled = Bytes::copy_from_slice(&chat);
         let messages = send(Dialect::Chat, &chat, Dialect::Messages).expect("converted");
         println!(
             "{:>9}  {:>10} {:>10} {:>12} {:>12} {:>10}",
@@ -114,7 +115,7 @@ fn main() {
             time(|| send(Dialect::Chat, &chat, Dialect::Chat)),
             time(|| send(Dialect::Chat, &chat, Dialect::Messages)),
             time(|| send(Dialect::Messages, &messages, Dialect::Chat)),
-            time(|| Sample::of_request(&chat)),
+            time(|| Sample::of_request(&sampled)),
         );
     }
     let events = 200;

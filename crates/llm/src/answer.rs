@@ -121,7 +121,7 @@ impl Answer {
         match &mut self.way {
             Way::Whole { scanner, last } => {
                 scanner.push(&chunk);
-                self.seen.sample.push(&chunk);
+                self.seen.sample.push_shared(&chunk);
                 Ok(Passed { now: last.replace(chunk), done: false })
             }
             Way::WholeConverted { gathered, .. } => {
@@ -257,15 +257,28 @@ impl Stream {
         }
     }
 
+    /// How much of the chunk is seen to at once: events with nothing but what the model wrote.
+    fn skip(&self, chunk: &Bytes, seen: &mut Seen) -> usize {
+        if seen.dialect != Dialect::Chat || !self.splitter.is_between_events() {
+            return 0;
+        }
+        let quiet = usage::quiet_bytes(chunk);
+        if quiet > 0 {
+            seen.sample.push_shared(&chunk.slice(..quiet));
+        }
+        quiet
+    }
+
     fn pass(&mut self, chunk: &Bytes, seen: &mut Seen) -> Result<Passed, AnswerError> {
         // Up to here the chunk may be sent.
         let mut until = chunk.len();
+        let skipped = self.skip(chunk, seen);
         let done = &mut self.done;
-        self.splitter.push(chunk, |event| {
+        self.splitter.push(chunk.get(skipped..).unwrap_or_default(), |event| {
             let Some(data) = event.data.as_deref().filter(|_| !*done) else { return };
             if seen.event(data).last {
                 *done = true;
-                until = event.start;
+                until = skipped + event.start;
             }
         })?;
         if self.done {
@@ -277,9 +290,11 @@ impl Stream {
     }
 
     fn hide(&mut self, chunk: &Bytes, seen: &mut Seen) -> Result<Passed, AnswerError> {
+        let skipped = self.skip(chunk, seen);
         let (done, waiting) = (&mut self.done, &mut self.waiting);
-        let (mut kept, mut run) = (Kept::default(), 0..0);
-        self.splitter.push(chunk, |event| {
+        let (mut kept, mut run) = (Kept::default(), 0..skipped);
+        self.splitter.push(chunk.get(skipped..).unwrap_or_default(), |event| {
+            let event = Event { start: skipped + event.start, end: skipped + event.end, ..event };
             if !*done {
                 let said = event.data.as_deref().map(|data| seen.event(data)).unwrap_or_default();
                 *done = said.last;
@@ -421,7 +436,7 @@ mod tests {
     #[test]
     fn what_was_not_reported_is_counted_with_a_tokenizer() {
         let text = "Once upon a time there was a gateway.";
-        let request = Sample::of_request(b"Tell me a story.");
+        let request = Sample::of_request(&Bytes::from_static(b"Tell me a story."));
         let expect = Usage {
             input: tokens::count("m", "Tell me a story."),
             output: tokens::count("m", text),
@@ -447,7 +462,7 @@ mod tests {
         let text = r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Once upon"}}"#;
         answer.push(format!("{start}\n\n{text}\n\n").into()).expect("an answer");
         assert_eq!(answer.usage(), None, "the output is not reported");
-        let usage = answer.estimate().usage("m", &Sample::of_request(b"x"), &BOUND);
+        let usage = answer.estimate().usage("m", &Sample::of_request(&Bytes::from_static(b"x")), &BOUND);
         let output = tokens::count("m", "Once upon");
         assert_eq!(usage, Usage { input: 7, cached_input: 5, output, ..Usage::default() });
     }

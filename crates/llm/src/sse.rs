@@ -87,7 +87,12 @@ impl Splitter {
         &self.pending
     }
 
-    /// The same, given up: what comes next is not a part of it.
+    /// What comes next begins an event.
+    pub(crate) fn is_between_events(&self) -> bool {
+        self.pending.is_empty() && self.line_bytes == 0
+    }
+
+    /// The same as [`Self::rest`], given up: what comes next is not a part of it.
     pub(crate) fn take_rest(&mut self) -> Vec<u8> {
         self.line_bytes = 0;
         std::mem::take(&mut self.pending)

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use bytes::Bytes;
 use tiktoken::CoreBpe;
 
 /// Text is counted in blocks of this many bytes, so that no text costs more than linear time.
@@ -44,25 +45,49 @@ pub fn count(model: &str, text: &str) -> u64 {
 /// A part of a request or an answer, small enough to be kept by every call, from which its tokens can be estimated.
 #[derive(Debug, Clone, Default)]
 pub struct Sample {
-    kept: Vec<u8>,
+    kept: Kept,
     /// Of which the kept ones are a part.
     bytes: u64,
     /// Only the texts in it count, not what is around them.
     is_answer: bool,
 }
 
+/// Shared as long as it is in one piece: most calls never need their samples.
+#[derive(Debug, Clone)]
+enum Kept {
+    Piece(Bytes),
+    Pieces(Vec<u8>),
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self::Pieces(Vec::new())
+    }
+}
+
+impl std::ops::Deref for Kept {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Piece(bytes) => bytes,
+            Self::Pieces(bytes) => bytes,
+        }
+    }
+}
+
 impl Sample {
     /// Of a request: the whole, or pieces from all over it.
-    pub fn of_request(body: &[u8]) -> Self {
+    pub fn of_request(body: &Bytes) -> Self {
         let bytes = body.len() as u64;
         if body.len() <= SAMPLE_BYTES_MAX {
-            return Self { kept: body.to_vec(), bytes, is_answer: false };
+            return Self { kept: Kept::Piece(body.clone()), bytes, is_answer: false };
         }
         let mut kept = Vec::with_capacity(SAMPLE_BYTES_MAX);
         for piece in body.chunks(body.len().div_ceil(PIECES)) {
             kept.extend_from_slice(piece.get(..SAMPLE_BYTES_MAX / PIECES).unwrap_or(piece));
         }
-        Self { kept, bytes, is_answer: false }
+        Self { kept: Kept::Pieces(kept), bytes, is_answer: false }
     }
 
     /// Of an answer that comes piece by piece.
@@ -74,8 +99,24 @@ impl Sample {
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         let room = SAMPLE_BYTES_MAX.saturating_sub(self.kept.len());
-        if room > 0 {
-            self.kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        if room == 0 {
+            return;
+        }
+        if let Kept::Piece(first) = &self.kept {
+            self.kept = Kept::Pieces(first.to_vec());
+        }
+        if let Kept::Pieces(kept) = &mut self.kept {
+            kept.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        }
+    }
+
+    /// The same for what can be shared.
+    pub fn push_shared(&mut self, bytes: &Bytes) {
+        if self.kept.is_empty() {
+            self.bytes += bytes.len() as u64;
+            self.kept = Kept::Piece(bytes.slice(..bytes.len().min(SAMPLE_BYTES_MAX)));
+        } else {
+            self.push(bytes);
         }
     }
 
@@ -203,7 +244,7 @@ mod tests {
     #[test]
     fn a_short_request_is_counted_in_full() {
         let body = r#"{"model":"m","messages":[{"role":"user","content":"hello\nworld"}]}"#;
-        let tokens = Sample::of_request(body.as_bytes()).tokens("gpt-5");
+        let tokens = Sample::of_request(&Bytes::from(body)).tokens("gpt-5");
         assert!((15..30).contains(&tokens), "{tokens}");
     }
 
@@ -211,15 +252,28 @@ mod tests {
     fn a_long_request_is_scaled_from_pieces() {
         let text = "The quick brown fox jumps over the lazy dog. ".repeat(10_000);
         let exact = count("gpt-5", &text);
-        let tokens = Sample::of_request(text.as_bytes()).tokens("gpt-5");
+        let tokens = Sample::of_request(&Bytes::from(text)).tokens("gpt-5");
         assert!(tokens.abs_diff(exact) < exact / 50, "{tokens} {exact}");
     }
 
     #[test]
     fn pictures_are_not_counted_as_text() {
         let body = format!(r#"{{"url":"data:image/png;base64,{}"}}"#, "iVBORw0KGgo".repeat(100_000));
-        let tokens = Sample::of_request(body.as_bytes()).tokens("gpt-5");
+        let tokens = Sample::of_request(&Bytes::from(body)).tokens("gpt-5");
         assert!((1_000..3_000).contains(&tokens), "{tokens}");
+    }
+
+    #[test]
+    fn shared_pieces_are_those_that_are_copied() {
+        let pieces = [" one".repeat(3_000), " two".repeat(3_000), " three".repeat(3_000)].map(Bytes::from);
+        for count in 0..=pieces.len() {
+            let (mut shared, mut copied) = (Sample::of_answer(), Sample::of_answer());
+            for piece in pieces.iter().take(count) {
+                shared.push_shared(piece);
+                copied.push(piece);
+            }
+            assert_eq!((&*shared.kept, shared.bytes), (&*copied.kept, copied.bytes));
+        }
     }
 
     #[test]

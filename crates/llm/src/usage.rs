@@ -189,6 +189,7 @@ pub fn of(dialect: Dialect, usage: &[u8]) -> Option<Usage> {
 
 /// Made once: most events are shorter than what making it costs.
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+static DONE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"[DONE]"));
 
 /// Behind a member's name: its value is `null`.
 fn is_null_behind(rest: Option<&[u8]>) -> bool {
@@ -196,12 +197,31 @@ fn is_null_behind(rest: Option<&[u8]>) -> bool {
     value.is_some_and(|value| value.trim_ascii_start().starts_with(b"null"))
 }
 
+/// How much at the beginning of a stream of chat completions, cut anywhere behind that, is whole events of which none has
+/// counts or is the last: they need not be looked at one by one.
+pub(crate) fn quiet_bytes(events: &[u8]) -> usize {
+    let counts = find_counts(events).unwrap_or(events.len());
+    let before = events.get(..counts).unwrap_or_default();
+    let before = before.get(..DONE.find(before).unwrap_or(counts)).unwrap_or_default();
+    // Behind the last line of nothing.
+    let is_blank = |at: &usize| {
+        let line = before.get(..*at).unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        line.last().is_none_or(|byte| *byte == b'\n')
+    };
+    memchr::memrchr_iter(b'\n', before).find(is_blank).map_or(0, |at| at + 1)
+}
+
+/// Where a member `usage` is that has a value. Within a JSON string the quotes would be escaped, so this finds member names
+/// only. Some say in each chunk that there is none yet.
+fn find_counts(json: &[u8]) -> Option<usize> {
+    USAGE.find_iter(json).find(|at| !is_null_behind(json.get(at + USAGE.needle().len()..)))
+}
+
 /// The counts in one chunk of a chat completion (the data of one event), and whether they are all that it says: a client
 /// that did not ask for usage must not see such a chunk. Chunks without any cost one search.
 pub(crate) fn counts_of_chunk(data: &[u8]) -> Option<(Counts, bool)> {
-    // Within a JSON string the quotes would be escaped, so this finds member names only.
-    // Some say in each chunk that there is none yet.
-    USAGE.find_iter(data).find(|at| !is_null_behind(data.get(at + USAGE.needle().len()..)))?;
+    find_counts(data)?;
     let mut scanner = Scanner::new(data);
     let (mut usage, mut nested, mut alone) = (None, None, true);
     members(&mut scanner, |scanner, member| match scanner.slice(&member.name) {
@@ -260,6 +280,31 @@ pub fn estimate_by_tokens(model: &str, request: &Sample, answer: &Sample, bound:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_whole_events_without_counts_and_end_are_quiet() {
+        let counts = r#"data: {"usage":{"prompt_tokens":1}}"#;
+        for (quiet, rest) in [
+            ("", ""),
+            ("", "data: {}"),
+            ("", "data: {}\n"),
+            ("data: {}\n\n", ""),
+            ("data: {}\r\n\r\n", "data: {}\r\n\r"),
+            ("data: {}\n\r\n", "data"),
+            ("\n", "data: {}"),
+            (": said\n\nevent: x\ndata: {}\n\n", "data: {}\nid: 7\n"),
+            ("data: {\"usage\":null}\n\ndata: {\"usage\" : null}\n\n", ""),
+            ("data: {\"a\":1}\n\n", &format!("{counts}\n\ndata: [DONE]\n\n")),
+            ("data: {\"a\":1}\r\n\r\n", &format!("id: 3\r\n{counts}\r\n\r\ndata: {{}}\r\n\r\n")),
+            ("data: {}\n\n", "data: [DONE]\n\n"),
+            ("data: {}\n\n", "data: {\"content\":\"[DONE]\"}\n\ndata: {}\n\n"),
+            ("data: {}\n\n", "data: {\"usage\":nu"),
+            // Counts behind the end are not looked for; those before it are.
+            ("", &format!("{counts}\n\ndata: {{}}\n\n")),
+        ] {
+            assert_eq!(quiet_bytes([quiet, rest].concat().as_bytes()), quiet.len(), "{quiet:?} {rest:?}");
+        }
+    }
 
     #[test]
     fn classes_are_disjoint() {

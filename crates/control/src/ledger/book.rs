@@ -192,7 +192,7 @@ impl Book {
     /// Admits a call of the gateway `holder` and holds what its bound costs, or what remains where that is less.
     pub(crate) fn reserve(
         &mut self,
-        start: CallStart,
+        start: &CallStart,
         holder: &str,
         now_ms: i64,
         deadline_ms: i64,
@@ -204,14 +204,14 @@ impl Book {
             return Err(Denial::Refuse(Refusal::NoPrice));
         }
         let group = self.agents.get(&start.runtime_id).and_then(|agent| agent.group.clone());
-        let quota_free = self.quota_free(&start, hour_of(now_ms))?;
+        let quota_free = self.quota_free(start, hour_of(now_ms))?;
         let bound = start.card.map_or(0, |card| card.cost(&start.bound).0.min(CALL_MICROS_MAX));
         let mut held = bound.min(quota_free.unwrap_or(i64::MAX));
         let mut packs = Vec::new();
-        let uses_packs = self.uses_packs(&start);
-        let postpaid = uses_packs && self.is_postpaid(&start, now_ms);
+        let uses_packs = self.uses_packs(start);
+        let postpaid = uses_packs && self.is_postpaid(start, now_ms);
         if uses_packs {
-            let order = self.spendable(&start, now_ms);
+            let order = self.spendable(start, now_ms);
             if order.is_empty() && !postpaid {
                 return Err(Denial::Refuse(Refusal::PacksSpent));
             }
@@ -224,7 +224,7 @@ impl Book {
             .check(&start.limits, now_ms)
             .map_err(|excess| Denial::Refuse(Refusal::Limited(excess)))?;
         let reserve = Arc::new(Reserve {
-            start,
+            start: start.clone(),
             holder: holder.to_owned(),
             month: month_of(now_ms),
             group,

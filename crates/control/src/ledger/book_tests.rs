@@ -140,7 +140,7 @@ proptest! {
                 Step::Reserve { kind, bound } => {
                     let start = call(number, kind, bound);
                     let left = book.remaining(&start, NOW_MS).unwrap();
-                    match book.reserve(start.clone(), "", NOW_MS, i64::MAX) {
+                    match book.reserve(&start, "", NOW_MS, i64::MAX) {
                         Ok(reserve) => {
                             let cost = if kind == 2 { 0 } else { i64::try_from(bound).unwrap() };
                             prop_assert_eq!(reserve.held, left.unwrap_or(i64::MAX).min(cost));
@@ -213,7 +213,7 @@ proptest! {
         for (number, (bound, used)) in calls.iter().enumerate() {
             let start = call(number, 0, *bound);
             prop_assert_eq!(book.remaining(&start, NOW_MS), Ok(None));
-            let reserve = book.reserve(start.clone(), "", NOW_MS, i64::MAX).unwrap();
+            let reserve = book.reserve(&start, "", NOW_MS, i64::MAX).unwrap();
             prop_assert_eq!(reserve.held, i64::try_from(*bound).unwrap());
             let (reserve, settle) =
                 book.settle(&start.call_id, output(*used), UsageSource::Upstream, NOW_MS).unwrap();
@@ -233,12 +233,12 @@ proptest! {
 fn a_pack_that_ended_while_a_call_ran_still_pays_for_it() {
     let mut book = book(&[100], None);
     let start = call(1, 0, 60);
-    let held = book.reserve(start.clone(), "", NOW_MS, i64::MAX).unwrap();
+    let held = book.reserve(&start, "", NOW_MS, i64::MAX).unwrap();
     // Read anew, the pack is not there any more: it has ended.
     book.outdate(&start.account_id);
     let agent = AgentLoad { limit: limit(None, NOW_MS), ..AgentLoad::default() };
     book.load(&start.account_id, &start.runtime_id, AccountLoad::default(), agent);
-    assert_eq!(book.reserve(call(2, 0, 1), "", NOW_MS, i64::MAX), Err(Denial::Refuse(Refusal::PacksSpent)));
+    assert_eq!(book.reserve(&call(2, 0, 1), "", NOW_MS, i64::MAX), Err(Denial::Refuse(Refusal::PacksSpent)));
     let (reserve, settle) = book.settle(&start.call_id, output(70), UsageSource::Upstream, NOW_MS).unwrap();
     assert_eq!((held.held, &reserve.packs), (60, &held.packs));
     let parts: Vec<_> =
@@ -251,9 +251,9 @@ fn a_pack_that_ended_while_a_call_ran_still_pays_for_it() {
 fn a_call_counts_in_the_month_in_which_it_began() {
     let mut book = book(&[], Some(100));
     let start = call(1, 1, 60);
-    book.reserve(start.clone(), "", NOW_MS, i64::MAX).unwrap();
+    book.reserve(&start, "", NOW_MS, i64::MAX).unwrap();
     let next_ms = NOW_MS + 31 * 24 * 3_600_000;
-    assert_eq!(book.reserve(call(2, 1, 60), "", next_ms, i64::MAX), Err(Denial::Load));
+    assert_eq!(book.reserve(&call(2, 1, 60), "", next_ms, i64::MAX), Err(Denial::Load));
     let agent = AgentLoad { limit: limit(Some(100), next_ms), ..AgentLoad::default() };
     book.load(&start.account_id, &start.runtime_id, AccountLoad::default(), agent);
     let (reserve, settle) = book.settle(&start.call_id, output(60), UsageSource::Upstream, next_ms).unwrap();
@@ -338,7 +338,7 @@ proptest! {
                     let seen: Vec<Naive> =
                         calls.iter().map(|call| Naive { billed: call.billed.max(0), ..call.clone() }).collect();
                     if !book.is_loaded(&start.account_id, &start.runtime_id, now_ms) {
-                        prop_assert_eq!(book.reserve(start.clone(), "", now_ms, i64::MAX), Err(Denial::Load));
+                        prop_assert_eq!(book.reserve(&start, "", now_ms, i64::MAX), Err(Denial::Load));
                         let load = |which: usize, of: &dyn Fn(&Naive) -> bool| LimitLoad {
                             quota: quotas[which],
                             cycle: cycles[which],
@@ -356,7 +356,7 @@ proptest! {
                         .map(|quota| quota - taken(&seen, cycles[agent], hour, true, |call| call.agent == agent));
                     let free_of_group = quotas[2].map(|quota| quota - taken(&seen, cycles[2], hour, true, |_| true));
                     let free = free_of_agent.into_iter().chain(free_of_group).min();
-                    match book.reserve(start.clone(), "", now_ms, i64::MAX) {
+                    match book.reserve(&start, "", now_ms, i64::MAX) {
                         Ok(reserve) => {
                             prop_assert_eq!(reserve.held, free.unwrap_or(i64::MAX).min(i64::try_from(bound).unwrap()));
                             prop_assert!(free.is_none_or(|free| free > 0));

@@ -146,7 +146,7 @@ impl Engine {
     ) -> Result<Micros, Refusal> {
         self.wait_for_room().await?;
         for _ in 0..LOADS_MAX {
-            match self.try_reserve(holder, start.clone(), write) {
+            match self.try_reserve(holder, &start, write) {
                 Ok((held, Ack::Nothing)) => return Ok(Micros(held)),
                 Ok((held, ack)) => {
                     let call_id = start.call_id;
@@ -167,7 +167,7 @@ impl Engine {
         Err(Refusal::Unavailable)
     }
 
-    fn try_reserve(&self, holder: &str, start: CallStart, write: Write) -> Result<(i64, Ack), Denial> {
+    fn try_reserve(&self, holder: &str, start: &CallStart, write: Write) -> Result<(i64, Ack), Denial> {
         if self.inner.is_fenced() {
             return Err(Denial::Refuse(Refusal::Unavailable));
         }

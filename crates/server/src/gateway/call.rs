@@ -106,8 +106,10 @@ impl<B: Billing> Call<B> {
         if let Some(failure) = self.out() {
             return Err(Some(failure));
         }
-        let bound = self.bound().await;
-        let held = match self.reserve(bound.usage).await {
+        let mut start = self.start();
+        let bound = self.bound(&start).await;
+        start.bound = bound.usage;
+        let held = match self.reserve(start).await {
             Ok(held) => held,
             Err(refusal) => {
                 self.deny(reply, Denial::Ledger(refusal)).await;
@@ -154,7 +156,7 @@ impl<B: Billing> Call<B> {
         }
     }
 
-    async fn bound(&self) -> Bound {
+    async fn bound(&self, start: &CallStart) -> Bound {
         let model = &self.route.model;
         let answers = self.request.answers();
         let input = if self.request.input_is_whole() {
@@ -171,7 +173,7 @@ impl<B: Billing> Call<B> {
         };
         let affordable = match wanted {
             0 => u64::MAX,
-            _ => match self.gateway.billing.remaining(&self.start(Usage::default())).await {
+            _ => match self.gateway.billing.remaining(start).await {
                 None => u64::MAX,
                 Some(remaining) => card.affordable_output(remaining, input) / answers,
             },
@@ -185,27 +187,28 @@ impl<B: Billing> Call<B> {
         }
     }
 
-    fn start(&self, bound: Usage) -> CallStart {
+    /// Without its bound.
+    fn start(&self) -> CallStart {
         let provider = &self.route.provider;
         CallStart {
-            call: self.id.clone(),
-            account: self.access.account.clone(),
-            runtime: self.access.runtime.clone(),
-            provider: provider.id.clone(),
+            call_id: self.id.clone(),
+            account_id: self.access.account.clone(),
+            runtime_id: self.access.runtime.clone(),
+            provider_id: provider.id.clone(),
             provider_name: provider.name.clone(),
-            model: self.route.model.code.clone(),
+            model_code: self.route.model.code.clone(),
             card: self.route.model.card,
             billed: provider.billed,
-            bound,
+            bound: Usage::default(),
             limits: self.access.limits.all.clone(),
         }
     }
 
-    async fn reserve(&self, bound: Usage) -> Result<Option<B::Held>, Refusal> {
+    async fn reserve(&self, start: CallStart) -> Result<Option<B::Held>, Refusal> {
         if self.request.dialect() == Dialect::CountTokens {
             return Ok(None);
         }
-        self.gateway.billing.reserve(self.start(bound)).await.map(Some)
+        self.gateway.billing.reserve(start).await.map(Some)
     }
 
     async fn release(&self, held: Option<B::Held>) {

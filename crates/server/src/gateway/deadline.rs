@@ -5,37 +5,33 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// The time is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Elapsed;
 
+/// The timer is set no later than this, and set anew where it was too early: so it need not be touched as limits change.
+const TIMER_MAX: Duration = Duration::from_secs(10);
+
 /// A silence limit that every sign of life renews, within a fixed end.
 #[derive(Debug)]
 pub(crate) struct Deadline {
-    timer: Pin<Box<Sleep>>,
+    /// `None` as long as nothing was waited for.
+    timer: Option<Pin<Box<Sleep>>>,
     silence_max: Duration,
-    silent_since: Instant,
     end: Instant,
 }
 
 impl Deadline {
     /// `end` after `total`, from now.
     pub(crate) fn new(silence_max: Duration, total: Duration) -> Self {
-        let now = Instant::now();
-        let end = now + total;
-        Self { timer: Box::pin(sleep_until(end.min(now + silence_max))), silence_max, silent_since: now, end }
+        Self { timer: None, silence_max, end: Instant::now() + total }
     }
 
     /// Sets other limits, from now.
     pub(crate) fn set(&mut self, silence_max: Duration, total: Duration) {
-        let now = Instant::now();
-        self.silence_max = silence_max;
-        self.silent_since = now;
-        self.end = now + total;
-        let due = self.due();
-        self.timer.as_mut().reset(due);
+        (self.silence_max, self.end) = (silence_max, Instant::now() + total);
     }
 
     /// Like [`Self::set`], but never later than the end in force.
@@ -43,42 +39,37 @@ impl Deadline {
         let end = self.end;
         self.set(silence_max, total);
         self.end = self.end.min(end);
-        let due = self.due();
-        self.timer.as_mut().reset(due);
     }
 
-    fn due(&self) -> Instant {
-        self.end.min(self.silent_since + self.silence_max)
-    }
-
-    /// Awaits `future`, whose end is a sign of life. The timer is not touched for each: it fires early and is set
-    /// anew then.
+    /// Awaits `future`, whose end is a sign of life; silence begins where it is first waited for.
     pub(crate) async fn guard<F: Future>(&mut self, future: F) -> Result<F::Output, Elapsed> {
         let mut future = pin!(future);
-        let output = poll_fn(|cx| {
+        let mut due = None;
+        poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            while self.timer.as_mut().poll(cx).is_ready() {
-                let due = self.due();
-                if due <= Instant::now() {
+            let due = *due.get_or_insert_with(|| self.end.min(Instant::now() + self.silence_max));
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(TIMER_MAX)));
+            if due < timer.deadline() {
+                timer.as_mut().reset(due);
+            }
+            while timer.as_mut().poll(cx).is_ready() {
+                let now = Instant::now();
+                if due <= now {
                     return Poll::Ready(Err(Elapsed));
                 }
-                self.timer.as_mut().reset(due);
+                timer.as_mut().reset(due.min(now + TIMER_MAX));
             }
             Poll::Pending
         })
-        .await?;
-        self.silent_since = Instant::now();
-        Ok(output)
+        .await
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::pending;
-
-    use tokio::time::sleep;
 
     use super::*;
 
@@ -93,6 +84,18 @@ mod tests {
         }
         assert_eq!(deadline.guard(pending::<()>()).await, Err(Elapsed));
         assert_eq!(begun.elapsed().as_secs(), 13);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn long_limits_hold_and_shorter_ones_after_them() {
+        let begun = Instant::now();
+        let mut deadline = Deadline::new(100 * SECOND, 1_000 * SECOND);
+        assert_eq!(deadline.guard(sleep(99 * SECOND)).await, Ok(()));
+        assert_eq!(deadline.guard(pending::<()>()).await, Err(Elapsed));
+        assert_eq!(begun.elapsed().as_secs(), 199);
+        deadline.set(SECOND, 1_000 * SECOND);
+        assert_eq!(deadline.guard(pending::<()>()).await, Err(Elapsed));
+        assert_eq!(begun.elapsed().as_secs(), 200);
     }
 
     #[tokio::test(start_paused = true)]

@@ -34,7 +34,7 @@ const IDLE_MAX: usize = 256;
 /// How long each is kept; shorter than the idle limits of common load balancers.
 const IDLE: Duration = Duration::from_secs(50);
 /// Room for what is read at once, in bytes: at least so much, and more where more is certain to come.
-const READ_BYTES: usize = 16 << 10;
+const READ_BYTES: usize = 14 << 10;
 const READ_BYTES_MAX: usize = 64 << 10;
 /// A body so short, in bytes, is copied behind its head: two pieces cost the system more than that.
 const COPIED_BYTES_MAX: usize = 16 << 10;

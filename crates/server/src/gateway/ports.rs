@@ -8,15 +8,16 @@ use std::future::Future;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use creel_control::call_limit::{CallLimit, Excess, Limits};
+use creel_control::call_limit::Limits;
 use creel_control::capture::Terms;
 use creel_llm::price::RateCard;
 use creel_llm::usage::Usage;
-use creel_wire::id::{AccountId, CallId, ProviderId, RuntimeId};
+use creel_wire::id::{AccountId, ProviderId, RuntimeId};
 use creel_wire::money::Micros;
 use hashbrown::HashMap;
 use sha2::{Digest, Sha256};
 
+pub use creel_control::ledger::{CallStart, Refusal, UsageSource};
 pub(crate) use upstream::X_API_KEY;
 pub use upstream::{BadBaseUrl, NoKey, Target, Upstream, UpstreamKey, Way};
 
@@ -231,57 +232,6 @@ impl Directory {
     pub fn lookup(&self, key: &KeyHash) -> Option<Arc<AgentAccess>> {
         self.0.load().as_ref()?.by_key.get(key).cloned()
     }
-}
-
-/// One call, as the ledger needs to know it before it begins.
-#[derive(Debug, Clone)]
-pub struct CallStart {
-    /// Unique; settles once.
-    pub call: CallId,
-    /// Who pays.
-    pub account: AccountId,
-    /// Whose quota counts.
-    pub runtime: RuntimeId,
-    /// Whose upstream is called.
-    pub provider: ProviderId,
-    /// Its name at this moment.
-    pub provider_name: Arc<str>,
-    /// The model there.
-    pub model: Arc<str>,
-    /// Its prices, if it has any.
-    pub card: Option<RateCard>,
-    /// Paid in credits. A quota counts either way.
-    pub billed: bool,
-    /// The most that the call is going to use.
-    pub bound: Usage,
-    /// Each of them must admit it.
-    pub limits: Arc<[CallLimit]>,
-}
-
-/// Why a call may not begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// The agent's own quota is spent.
-    QuotaSpent,
-    /// The quota of the agent's resource group is spent.
-    GroupQuotaSpent,
-    /// The account's credit packs are spent.
-    PacksSpent,
-    /// The call would be billed and its model has no price.
-    NoPrice,
-    /// A call limit is reached.
-    Limited(Excess),
-    /// The ledger cannot answer now.
-    Unavailable,
-}
-
-/// Where the usage of a call comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UsageSource {
-    /// The upstream reported it.
-    Upstream,
-    /// It is an estimate and must be labelled so.
-    Estimated,
 }
 
 /// The ledger, as the gateway sees it. Every `Held` ends in exactly one of `settle` and `release`; those that a

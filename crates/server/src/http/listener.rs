@@ -9,6 +9,8 @@ use std::time::Duration;
 use axum::body::Body;
 use creel_control::id_gen::IdGen;
 use creel_control::tasks::Tasks;
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -171,6 +173,14 @@ async fn serve_stream<S>(
     }
 }
 
+/// What ends a connection from here.
+enum Rare {
+    Stopping,
+    /// It has been open for as long as it may be without a request: hyper's own deadline begins with the version of HTTP,
+    /// which a silent client never tells.
+    Watched,
+}
+
 async fn serve_http<S, I>(stream: I, peer: PeerAddress, service: S, ids: IdGen, stop: CancellationToken)
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
@@ -197,22 +207,19 @@ where
     });
     let connection = builder.serve_connection_with_upgrades(io, service);
     let mut connection = std::pin::pin!(connection);
-    let mut first_request = std::pin::pin!(tokio::time::sleep(FIRST_REQUEST_DEADLINE));
-    let (mut is_watched, mut is_stopping) = (true, false);
+    // Polled only once they are due, unlike branches of their own: the connection is woken for every piece of every call.
+    let mut rare: FuturesUnordered<BoxFuture<'_, Rare>> = FuturesUnordered::new();
+    rare.push(Box::pin(stop.cancelled().map(|()| Rare::Stopping)));
+    rare.push(Box::pin(tokio::time::sleep(FIRST_REQUEST_DEADLINE).map(|()| Rare::Watched)));
     let ended = loop {
         tokio::select! {
+            biased;
             ended = connection.as_mut() => break ended,
-            () = stop.cancelled(), if !is_stopping => {
-                is_stopping = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            // hyper's own deadline begins with the version of HTTP, which a silent client never tells.
-            () = first_request.as_mut(), if is_watched => {
-                if !asked.load(Ordering::Relaxed) {
-                    return;
-                }
-                is_watched = false;
-            }
+            Some(rare) = rare.next() => match rare {
+                Rare::Stopping => connection.as_mut().graceful_shutdown(),
+                Rare::Watched if asked.load(Ordering::Relaxed) => {}
+                Rare::Watched => return,
+            },
         }
     };
     if let Err(error) = ended {

@@ -463,7 +463,7 @@ async fn counting_tokens_is_free_and_asked_of_the_provider_where_it_can() {
     let asked = request(COUNT_TOKENS, "m", false);
     let response = house.ask(COUNT_TOKENS, AGENT_KEY, &*asked).await;
     assert_eq!(response.headers()["x-creel-usage"], "estimated");
-    let counted = Sample::of_request(asked.as_bytes()).tokens("m");
+    let counted = Sample::of_request(&Bytes::copy_from_slice(asked.as_bytes())).tokens("m");
     assert_eq!(text(response).await, (200, format!(r#"{{"input_tokens":{counted}}}"#)));
     assert_eq!(house.upstream.calls(), 1);
     assert!(house.billing.booked.borrow().is_empty());

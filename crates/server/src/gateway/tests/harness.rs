@@ -206,8 +206,8 @@ impl Billing for FakeBilling {
         match self.refuse {
             Some(refusal) => Err(refusal),
             None => {
-                let CallStart { bound, model, billed, .. } = start;
-                self.book(Booked::Reserved { bound, model: model.to_string(), billed });
+                let CallStart { bound, model_code, billed, .. } = start;
+                self.book(Booked::Reserved { bound, model: model_code.to_string(), billed });
                 Ok(())
             }
         }

@@ -46,7 +46,7 @@ fn settled(usage: Usage, source: UsageSource) -> Booked {
 
 /// What is booked where no usage was told: the request and the answer's texts, counted.
 fn estimated(request: &str, answer: &str) -> Booked {
-    let input = Sample::of_request(request.as_bytes()).tokens("m");
+    let input = Sample::of_request(&Bytes::copy_from_slice(request.as_bytes())).tokens("m");
     settled(Usage { input, output: tokens::count("m", answer), ..Usage::default() }, UsageSource::Estimated)
 }
 
