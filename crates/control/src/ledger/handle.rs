@@ -168,7 +168,8 @@ impl Ledger {
     /// Writes the records that were left to the caller ([`Write::Deferred`]), on any thread.
     ///
     /// # Errors
-    /// If they cannot be written: then none of them is in the journal, though what they say holds in memory.
+    /// If they cannot be written: then they wait for the next write, and what they say holds in memory. So `Ok` is said of all
+    /// records before.
     pub fn write_deferred(&self) -> Result<(), LedgerError> {
         match &self.kind {
             Kind::Alone(engine) => engine.write_deferred(),

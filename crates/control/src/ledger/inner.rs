@@ -70,7 +70,14 @@ impl Core {
         let record = Record::Reserve(reserve.clone());
         let is_alone = self.book.open().len() <= 1;
         match &mut self.journal {
-            Journal::File(file) => file.append(&record).and_then(|_| appended(file, is_alone, write)),
+            Journal::File(file) => {
+                file.make_room()?;
+                file.append(&record)?;
+                appended(file, is_alone, write).inspect_err(|_| {
+                    // The record waits on, and must not be taken for a call under way. It is in memory, so this is, too.
+                    let _room = file.append(&Record::Release(reserve.start.call_id.clone()));
+                })
+            }
             Journal::Table(appends) => Ok(queue(appends, Some(record), None)),
         }
     }

@@ -40,6 +40,8 @@ pub(crate) struct FileJournal {
     batch: Arc<Batch>,
     /// Settlements in each segment that are not rows yet.
     unapplied: BTreeMap<u64, u64>,
+    /// The last write failed.
+    is_failing: bool,
     /// A write failed and could not be undone, so nothing may follow it.
     broken: bool,
 }
@@ -75,6 +77,7 @@ impl FileJournal {
             waiting: Vec::with_capacity(4096),
             batch: Arc::default(),
             unapplied: BTreeMap::new(),
+            is_failing: false,
             broken: false,
         };
         Ok((journal, found))
@@ -90,6 +93,11 @@ impl FileJournal {
         Ok(self.number)
     }
 
+    /// Fails where so many records wait that could not be written that no other call is to begin.
+    pub(crate) fn make_room(&mut self) -> Result<(), LedgerError> {
+        if self.is_failing && self.is_full() { self.write() } else { Ok(()) }
+    }
+
     /// So many records wait that they should be written now.
     pub(crate) fn is_full(&self) -> bool {
         self.waiting.len() > WAITING_BYTES_MAX
@@ -100,13 +108,17 @@ impl FileJournal {
         self.batch.clone()
     }
 
-    /// Writes the records that wait; `Ok` means that they survive this process. Where it fails, none of them is there.
+    /// Writes the records that wait; `Ok` means that all that were ever appended survive this process. Where it fails, none
+    /// of those that waited is there, and they wait on: whoever appended one may not have been told yet.
     pub(crate) fn write(&mut self) -> Result<(), LedgerError> {
         if self.waiting.is_empty() {
             return Ok(());
         }
         let written = self.write_waiting();
-        self.waiting.clear();
+        self.is_failing = written.is_err();
+        if written.is_ok() {
+            self.waiting.clear();
+        }
         let outcome = written.map_err(|error| (path_of(&self.directory, self.number), error));
         let told = match &outcome {
             Ok(()) => Ok(()),
@@ -138,7 +150,7 @@ impl FileJournal {
     /// Writes go there from now on.
     #[cfg(test)]
     pub(crate) fn set_file(&mut self, file: File) {
-        self.file = Arc::new(file);
+        (self.file, self.broken) = (Arc::new(file), false);
     }
 
     /// The file to synchronise.

@@ -62,6 +62,30 @@ fn a_write_that_fails_fails_for_all_that_waited() {
 }
 
 #[test]
+fn what_could_not_be_written_waits_for_the_next_write_and_lets_nothing_more_begin() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut journal, _) = FileJournal::open(directory.path()).unwrap();
+    let full = || OpenOptions::new().write(true).open("/dev/full").unwrap();
+    journal.set_file(full());
+    let mut number = 0;
+    while !journal.is_full() {
+        journal.append(&settle(number)).unwrap();
+        assert!(number > 0 || journal.write().is_err());
+        number += 1;
+        assert!(journal.is_full() || journal.make_room().is_ok());
+    }
+    assert!(journal.make_room().is_err());
+    assert!(journal.write().is_err(), "it says so as often as it is asked");
+    let file = directory.path().join("000000000001.journal");
+    journal.set_file(OpenOptions::new().append(true).open(file).unwrap());
+    journal.make_room().unwrap();
+    assert_eq!(in_file(directory.path(), 1).len(), number);
+    journal.append(&settle(number)).unwrap();
+    journal.write().unwrap();
+    assert_eq!(in_file(directory.path(), 1).len(), number + 1, "each once");
+}
+
+#[test]
 fn what_waits_stays_in_the_segment_that_counts_it() {
     let directory = tempfile::tempdir().unwrap();
     let (mut journal, _) = FileJournal::open(directory.path()).unwrap();

@@ -60,12 +60,36 @@ async fn deferred_records_are_written_together_when_their_caller_says_so() {
 }
 
 #[tokio::test]
-async fn a_deferred_write_that_fails_is_told_to_whoever_asked_for_it() {
-    let (engine, _directory, _commands) = engine();
+async fn a_deferred_write_that_fails_is_told_to_all_until_it_succeeds() {
+    let (engine, directory, _commands) = engine();
     fill_disk(&engine);
     assert_eq!(engine.reserve("", call(0, 0, 10), Write::Deferred).await, Ok(Micros(10)));
+    // Whoever else writes takes nothing away from it.
+    engine.inner.core().write_file_or_say();
+    engine.write_deferred().unwrap_err();
     engine.write_deferred().unwrap_err();
     // The call never left, and gives back what it holds.
     engine.release(&call(0, 0, 10).call_id).await.unwrap();
     assert_eq!(engine.remaining(&call(1, 0, 10)).await, Ok(Some(Micros(100))));
+    // One that is refused for it leaves nothing to be taken for a call under way.
+    assert_eq!(engine.reserve("", call(1, 0, 10), Write::Now).await, Err(Refusal::Unavailable));
+    let file = std::fs::OpenOptions::new().append(true).open(directory.path().join("000000000001.journal"));
+    match &mut engine.inner.core().journal {
+        Journal::File(journal) => journal.set_file(file.unwrap()),
+        Journal::Table(_) => unreachable!(),
+    }
+    assert_eq!(engine.reserve("", call(2, 0, 10), Write::Deferred).await, Ok(Micros(10)));
+    engine.write_deferred().unwrap();
+    drop(engine);
+    let (_, found) = FileJournal::open(directory.path()).unwrap();
+    let of =
+        |number| found.records.iter().filter(move |record| *record.call_id() == call(number, 0, 10).call_id);
+    assert_eq!(
+        [0, 1, 2].map(|number| of(number).count()),
+        [2, 2, 1],
+        "begun and given back, but for the last"
+    );
+    for number in [0, 1] {
+        assert!(matches!(of(number).next_back(), Some(Record::Release(_))));
+    }
 }
