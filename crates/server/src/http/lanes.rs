@@ -46,8 +46,8 @@ pub(super) struct Lanes<T> {
 }
 
 impl<T: Send + 'static> Lanes<T> {
-    /// Starts them. `before` is done before the writes of each turn, see [`super::cork`]. Each connection is served as a task `name` of `tasks`; when these are told to stop, what runs is
-    /// finished.
+    /// Starts them. `before` is done before the writes of each turn, see [`super::cork`]. Each connection is served as a
+    /// task `name` of `tasks`; when these are told to stop, what runs is finished.
     ///
     /// # Errors
     /// If the system gives no thread or no event queue.
