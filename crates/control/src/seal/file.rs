@@ -1,9 +1,10 @@
 //! The file of signed roots, a record a line. It is appended to, and is on the disk when a call returns.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Record;
 
@@ -74,21 +75,20 @@ impl RootsFile {
     pub fn append(&self, records: &[Record]) -> Result<(), FileError> {
         let failed =
             |error: serde_json::Error| FileError::Write { path: self.path.clone(), source: error.into() };
-        let lines = records.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>();
-        self.append_lines(&lines.map_err(failed)?)
+        let lines = records.iter().map(|record| serde_json::to_string(record).map(Arc::from));
+        self.append_lines(&lines.collect::<Result<Vec<_>, _>>().map_err(failed)?)
     }
 
     /// As [`RootsFile::append`], of records that are text already.
     ///
     /// # Errors
     /// If it cannot be written; then none of them or some of them are there.
-    pub(crate) fn append_lines(&self, lines: &[String]) -> Result<(), FileError> {
-        let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+    pub(crate) fn append_lines(&self, lines: &[Arc<str>]) -> Result<(), FileError> {
         let failed = |source| FileError::Write { path: self.path.clone(), source };
-        self.append_bytes(text.as_bytes()).map_err(failed)
+        self.write_lines(lines).map_err(failed)
     }
 
-    fn append_bytes(&self, text: &[u8]) -> std::io::Result<()> {
+    fn write_lines(&self, lines: &[Arc<str>]) -> std::io::Result<()> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let is_new = !self.path.exists();
         if is_new {
@@ -100,7 +100,13 @@ impl RootsFile {
         if whole < length {
             file.set_len(whole)?;
         }
-        file.write_all(text)?;
+        let mut writer = BufWriter::new(&file);
+        for line in lines {
+            writer.write_all(line.as_bytes())?;
+            writer.write_all(b"\n")?;
+        }
+        writer.flush()?;
+        drop(writer);
         file.sync_data()?;
         if is_new { File::open(folder)?.sync_all() } else { Ok(()) }
     }
@@ -113,7 +119,7 @@ impl RootsFile {
         let new = self.path.with_extension("new");
         let failed = |source| FileError::Write { path: self.path.clone(), source };
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new);
-        let mut writer = std::io::BufWriter::new(file.map_err(failed)?);
+        let mut writer = BufWriter::new(file.map_err(failed)?);
         for record in self.lines()? {
             let record = record?;
             if record.root.batch >= batch {

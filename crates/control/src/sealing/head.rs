@@ -6,10 +6,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
+
 use super::Log;
 use crate::seal::{Leaf, Root, SealKey};
 use crate::store::StoreError;
 
+/// So many bytes of lines are taken to the roots file before the sealer's next pass.
+const WAITING_BYTES_MANY: usize = 512 << 10;
 /// Bytes of lines that wait for the roots file at the most; beyond that they are read from the database.
 const WAITING_BYTES_MAX: usize = 4 << 20;
 
@@ -23,7 +27,7 @@ pub(crate) struct Head {
 }
 
 /// A sealed batch and its line of the roots file.
-pub(crate) type SealedLine = (Root, String);
+pub(crate) type SealedLine = (Root, Arc<str>);
 
 #[derive(Debug, Default)]
 enum Place {
@@ -40,6 +44,8 @@ struct Slot {
     is_closed: bool,
     /// What is committed and not in the roots file yet: consecutive batches.
     sealed: Vec<SealedLine>,
+    /// That is so much that the file should be written.
+    many: Arc<Notify>,
 }
 
 /// A place for each log's head.
@@ -80,6 +86,11 @@ impl Heads {
             slot.place = Place::Empty;
         }
         !is_taken
+    }
+
+    /// Tells when so many lines wait that the roots file should be written.
+    pub(crate) fn many(&self, log: Log) -> Arc<Notify> {
+        self.slot(log).many.clone()
     }
 
     /// Takes the lines that wait for the roots file.
@@ -132,14 +143,15 @@ impl HeldHead {
         times: impl Iterator<Item = i64> + Clone,
         kept_from: Option<i64>,
         now_ms: i64,
-    ) -> Result<(i64, String), StoreError> {
+    ) -> Result<(i64, Arc<str>), StoreError> {
         let head = &mut self.head;
         let times = (times.clone().min().unwrap_or_default(), times.max().unwrap_or_default());
         let mut root = Root::next(self.log.name(), head.last.as_ref(), &leaves, times, now_ms);
         root.kept_from = kept_from.unwrap_or(root.kept_from);
         let record = root.clone().sign(&head.key, leaves);
-        let line = serde_json::to_string(&record)
-            .map_err(|_| StoreError::Corrupt { what: "a signed root".to_owned() })?;
+        let line: Arc<str> = serde_json::to_string(&record)
+            .map_err(|_| StoreError::Corrupt { what: "a signed root".to_owned() })?
+            .into();
         head.last = Some(root.clone());
         let batch = root.batch;
         self.sealed.push((root, line.clone()));
@@ -165,12 +177,16 @@ impl Drop for HeldHead {
         // After a loss nobody here knows what was committed.
         if self.is_lost || bytes > WAITING_BYTES_MAX {
             slot.sealed.clear();
+        } else if bytes > WAITING_BYTES_MANY {
+            slot.many.notify_one();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::seal::leaf_hash;
 
@@ -199,6 +215,25 @@ mod tests {
         drop(held);
         assert!(heads.take(Log::Ledger).is_none());
         assert_eq!(heads.take_sealed(Log::Ledger), []);
+    }
+
+    #[test]
+    fn who_writes_the_file_is_told_of_many_lines() {
+        let heads = Arc::new(Heads::default());
+        heads.offer(Log::Ledger, head(1));
+        let many = heads.many(Log::Ledger);
+        // A line has two digits for each byte of a hash, and an id.
+        let leaves: Vec<Leaf> = (0..1_000).map(|_| Leaf("id".into(), leaf_hash(b""))).collect();
+        let mut bytes = 0;
+        while bytes <= WAITING_BYTES_MANY {
+            assert!(many.notified().now_or_never().is_none(), "{bytes}");
+            let mut held = heads.take(Log::Ledger).unwrap();
+            bytes += held.next(leaves.clone(), [1].into_iter(), None, 2).unwrap().1.len();
+            held.give_back();
+        }
+        assert!(many.notified().now_or_never().is_some());
+        let waiting = heads.take_sealed(Log::Ledger);
+        assert_eq!(waiting.iter().map(|(_, line)| line.len()).sum::<usize>(), bytes);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use creel_wire::id::AccountId;
+use tokio::time::Instant;
 
 use super::head::{Head, SealedLine};
 use super::{Log, SealError, SealRow, Unsealed};
@@ -81,7 +82,7 @@ impl Sealer {
 
     /// Seals until the process stops, and what is there then.
     pub fn start(mut self, tasks: &Tasks) {
-        let stop = tasks.cancelled();
+        let (stop, many) = (tasks.cancelled(), self.store.heads().many(self.config.log));
         let log = self.config.log;
         let name = match log {
             Log::Audit => "audit-sealer",
@@ -89,10 +90,17 @@ impl Sealer {
         };
         tasks.spawn(name, async move {
             let mut failing = false;
+            let mut next_pass = Instant::now();
             loop {
                 let stopping = stop.is_cancelled();
-                match self.pass().await {
-                    Ok(_) | Err(SealError::NotTheSealer) => failing = false,
+                let is_pass = stopping || Instant::now() >= next_pass;
+                let done = if is_pass { self.pass().await.map(|_| ()) } else { self.append_own().await };
+                if is_pass {
+                    next_pass = Instant::now() + PASS_EVERY;
+                }
+                match done {
+                    // There may have been nothing to append.
+                    Ok(()) | Err(SealError::NotTheSealer) => failing &= !is_pass,
                     // One line for a state, not one for every pass.
                     Err(error) if !failing => {
                         failing = true;
@@ -109,7 +117,11 @@ impl Sealer {
                 if stopping {
                     break;
                 }
-                tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(PASS_EVERY) => {} }
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep_until(next_pass) => {}
+                    () = many.notified() => {}
+                }
             }
             self.end().await;
         });
@@ -211,12 +223,8 @@ impl Sealer {
             let (first_batch, last) = self.on_file(|file| ends(&file)).await?;
             (self.first_batch, self.last) = (first_batch, Some(last));
         }
-        let (log, after) = (self.config.log, self.last_batch());
-        let mut sealed = self.store.heads().take_sealed(log);
-        sealed.retain(|(root, _)| root.batch > after);
-        if sealed.first().is_some_and(|(root, _)| root.batch == after + 1) {
-            self.append(sealed).await?;
-        }
+        self.append_own().await?;
+        let log = self.config.log;
         loop {
             let found = self.store.list_seals(log, self.last_batch(), PAGE_RECORDS).await?;
             if found.is_empty() {
@@ -228,14 +236,25 @@ impl Sealer {
                 let record: Record = serde_json::from_str(&json).map_err(|_| SealError::NotARecord(batch))?;
                 chain.follow(&record).map_err(SealError::Forked)?;
                 let line = serde_json::to_string(&record).map_err(|_| SealError::NotARecord(batch))?;
-                records.push((record.root, line));
+                records.push((record.root, line.into()));
             }
             self.append(records).await?;
         }
     }
 
+    /// Brings to the roots file what transactions of this process have sealed, where nothing of others is before it.
+    async fn append_own(&mut self) -> Result<(), SealError> {
+        let after = self.last_batch();
+        let mut sealed = self.store.heads().take_sealed(self.config.log);
+        sealed.retain(|(root, _)| root.batch > after);
+        if sealed.first().is_some_and(|(root, _)| root.batch == after + 1) {
+            self.append(sealed).await?;
+        }
+        Ok(())
+    }
+
     async fn append(&mut self, records: Vec<SealedLine>) -> Result<(), SealError> {
-        let (roots, lines): (Vec<Root>, Vec<String>) = records.into_iter().unzip();
+        let (roots, lines): (Vec<Root>, Vec<Arc<str>>) = records.into_iter().unzip();
         self.on_file(move |file| file.append_lines(&lines).map_err(SealError::from)).await?;
         if let (None, Some(first)) = (self.last_root(), roots.first()) {
             self.first_batch = first.batch;

@@ -1,6 +1,7 @@
 //! Sealed logs: which rows are in which batch, and the copy of the signed roots that processes share.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
 
@@ -147,7 +148,7 @@ impl Tx {
         &mut self,
         log: Log,
         batch: i64,
-        record_json: String,
+        record_json: Arc<str>,
     ) -> Result<(), StoreError> {
         let (.., seals) = tables(log);
         let sql = format!("INSERT INTO {seals} (batch, record_json) VALUES ($1, $2)");

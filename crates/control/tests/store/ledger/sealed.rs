@@ -140,6 +140,39 @@ both_databases! {
         assert_eq!(differences().await.2.last(), Some(&Difference::Inserted { id: "forged/0".into(), batch: batch + 1 }));
     }
 
+    async fn what_a_running_sealer_writes_has_every_batch_in_order(t) {
+        let key = SealKey::from_base64(&SealKey::generate_base64()).unwrap();
+        let world = World::new(&t).await;
+        world.grant(10_000, None).await;
+        let process = world.start().await;
+        process.store.set_audit_key(key.tag_key());
+        let folder = tempfile::tempdir().unwrap();
+        let roots = folder.path().join("roots.jsonl");
+        let config = SealerConfig {
+            log: Log::Ledger,
+            key: key.clone(),
+            roots: roots.clone(),
+            owner_id: "a".to_owned(),
+            retention: None,
+        };
+        let tasks = Tasks::new();
+        let mut sealer = Sealer::new(process.store.clone(), t.ids.clone(), config);
+        sealer.pass().await.unwrap();
+        sealer.start(&tasks);
+        // More than one writing of the file, and less than would be read from the database.
+        for _ in 0..15 {
+            let calls = (0..400).map(|_| process.spend(world.call(Some(UNIT), output(1)), output(1)));
+            futures_util::future::try_join_all(calls).await.unwrap();
+        }
+        process.ledger.flush().await;
+        assert_eq!(tasks.shutdown(Duration::from_secs(20)).await, 0);
+        let mut found = Vec::new();
+        let mut report = |difference| found.push(difference);
+        let (file, tags) = (RootsFile::new(roots), Some(key.tag_key()));
+        let seen = verify(Log::Ledger, &t.store, &file, key.public(), tags, &mut report).await.unwrap();
+        assert_eq!((seen.rows, seen.unsealed, found), (6_000, 0, vec![]));
+    }
+
     async fn a_process_that_has_lost_the_lease_seals_nothing(t) {
         let key = SealKey::from_base64(&SealKey::generate_base64()).unwrap();
         let world = World::new(&t).await;
