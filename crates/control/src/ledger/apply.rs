@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use creel_wire::id::{AccountId, CallId, RuntimeId};
@@ -16,9 +17,9 @@ use super::{Entry, Label, LedgerError, alerts, hour_of};
 use crate::store::{LEDGER_LEASE, Store, StoreError, Topic, Tx};
 
 /// Calls in one transaction at the most.
-const BATCH_CALLS_MAX: usize = 1024;
-/// How long settlements gather before they become rows: what a transaction costs beside its rows is shared by all of
-/// that time. What is shown of usage, which is to be current within a second, is behind by this; the journal has it at once.
+pub(super) const BATCH_CALLS_MAX: usize = 1024;
+/// How long settlements gather before they become rows, if they do not fill a transaction before: what it costs beside its
+/// rows is shared by all of that time. What is shown of usage, which is to be current within a second, is behind by this; the journal has it at once.
 const GATHER: Duration = Duration::from_millis(200);
 /// Calls whose rows are noted under one lock, which every decision waits for.
 const NOTED_AT_ONCE: usize = 256;
@@ -252,7 +253,9 @@ pub(crate) async fn run(store: Store, inner: Arc<Inner>, mut commands: mpsc::Unb
 impl Applier {
     /// Does a command and those behind it that fit into the same transaction.
     async fn work(&mut self, first: Command, commands: &mut mpsc::UnboundedReceiver<Command>, gather: bool) {
-        if gather && !first.is_urgent() && commands.len() < BATCH_CALLS_MAX {
+        let waiting = commands.len();
+        if gather && !first.is_urgent() && waiting < BATCH_CALLS_MAX {
+            self.inner.gathered.store(waiting, Ordering::Relaxed);
             tokio::select! {
                 () = self.inner.urgent.notified() => {}
                 () = tokio::time::sleep(GATHER) => {}

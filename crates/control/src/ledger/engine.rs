@@ -74,6 +74,7 @@ impl Engine {
             room: Notify::new(),
             dirty: Notify::new(),
             urgent: Notify::new(),
+            gathered: AtomicUsize::new(0),
             fenced: CancellationToken::new(),
             gateways: Gateways::default(),
         };

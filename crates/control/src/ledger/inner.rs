@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::apply::{Command, Settlement};
+use super::apply::{BATCH_CALLS_MAX, Command, Settlement};
 use super::book::Book;
 use super::journal::{Batch, FileJournal};
 use super::record::{Record, Reserve, Settle};
@@ -34,6 +34,8 @@ pub(crate) struct Inner {
     pub(super) dirty: Notify,
     /// The applier is not to let settlements gather any longer.
     pub(super) urgent: Notify,
+    /// Settlements since they began to gather.
+    pub(super) gathered: AtomicUsize,
     pub(super) fenced: CancellationToken,
     pub(crate) gateways: Gateways,
 }
@@ -164,10 +166,11 @@ impl Inner {
     }
 
     pub(crate) fn command(&self, command: Command) {
+        let mut is_urgent = command.is_urgent();
         if matches!(command, Command::Apply(_)) {
             self.backlog.fetch_add(1, Ordering::Relaxed);
+            is_urgent |= self.gathered.fetch_add(1, Ordering::Relaxed) + 1 == BATCH_CALLS_MAX;
         }
-        let is_urgent = command.is_urgent();
         // The applier ends only with the process; what it did not do is in the journal.
         let _ = self.commands.send(command);
         if is_urgent {

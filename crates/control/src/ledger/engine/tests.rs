@@ -1,4 +1,4 @@
-//! What an engine over files does when they cannot be written.
+//! What an engine over files does when they cannot be written, and whom it tells.
 
 use futures_util::FutureExt;
 
@@ -91,5 +91,17 @@ async fn a_deferred_write_that_fails_is_told_to_all_until_it_succeeds() {
     );
     for number in [0, 1] {
         assert!(matches!(of(number).next_back(), Some(Record::Release(_))));
+    }
+}
+
+#[tokio::test]
+async fn settlements_that_fill_a_transaction_wait_for_no_more() {
+    let (engine, _directory, _commands) = engine();
+    let is_told = || engine.inner.urgent.notified().now_or_never().is_some();
+    for number in 1..=apply::BATCH_CALLS_MAX {
+        let call = call(number, 0, 1);
+        engine.reserve("", call.clone(), Write::Deferred).await.unwrap();
+        engine.settle(&call.call_id, Usage::default(), UsageSource::Upstream, Write::Deferred).await.unwrap();
+        assert_eq!(is_told(), number == apply::BATCH_CALLS_MAX, "{number}");
     }
 }
