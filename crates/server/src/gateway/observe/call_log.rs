@@ -22,12 +22,15 @@ use super::Record;
 const OLD_FILES: usize = 7;
 /// Bytes of lines that wait for the disk at the most.
 const WAITING_BYTES_MAX: usize = 8 << 20;
-/// How long lines gather, unless the log is closed: a thread that was woken for each would cost a call more than its line.
+/// How long lines gather, unless they are many or the log is closed: a thread that was woken for each would cost a call more
+/// than its line.
 const GATHER: Duration = Duration::from_millis(50);
+/// Bytes of lines that are many.
+const MANY_BYTES: usize = 256 << 10;
 /// Lines that are written to the file together, in bytes; less where files are small, for one may surpass its bound by so much.
 const BUFFER_BYTES: usize = 32 << 10;
 /// Memory that is kept for the lines to come, in bytes.
-const KEPT_BYTES_MAX: usize = 1 << 20;
+const KEPT_BYTES_MAX: usize = 2 * MANY_BYTES;
 /// What most lines need.
 const LINE_BYTES_USUAL: usize = 768;
 
@@ -52,7 +55,7 @@ pub struct CallLog {
 #[derive(Debug, Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// There are lines where there were none, or the log is closed.
+    /// There are lines where there were none, or they are many, or the log is closed.
     changed: Condvar,
     dropped: Counter,
 }
@@ -120,10 +123,11 @@ impl CallLog {
             self.shared.dropped.inc();
             return;
         }
-        let was_empty = waiting.lines.is_empty();
+        let bytes_before = waiting.lines.len();
         waiting.lines.extend_from_slice(&line);
+        let are_many = bytes_before < MANY_BYTES && waiting.lines.len() >= MANY_BYTES;
         drop(waiting);
-        if was_empty {
+        if bytes_before == 0 || are_many {
             self.shared.changed.notify_one();
         }
     }
@@ -148,7 +152,8 @@ fn write_lines(shared: &Shared, mut files: Files) {
             .changed
             .wait_while(shared.waiting(), |waiting| waiting.lines.is_empty() && !waiting.is_closed);
         let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
-        let gathered = shared.changed.wait_timeout_while(waiting, GATHER, |waiting| !waiting.is_closed);
+        let gathers = |waiting: &mut Waiting| !waiting.is_closed && waiting.lines.len() < MANY_BYTES;
+        let gathered = shared.changed.wait_timeout_while(waiting, GATHER, gathers);
         let (mut waiting, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         // The other buffer is kept for those that come next.
         std::mem::swap(&mut waiting.lines, &mut lines);
