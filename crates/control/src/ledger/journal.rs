@@ -86,7 +86,7 @@ impl FileJournal {
     /// Puts a record behind those that wait to be written. Gives the segment it will be in.
     pub(crate) fn append(&mut self, record: &Record) -> Result<u64, LedgerError> {
         let encoded = record::encode(record, &mut self.waiting);
-        encoded.map_err(|error| failed(&path_of(&self.directory, self.number), error.into()))?;
+        encoded.map_err(|error| failed(&path_of(&self.directory, self.number), error))?;
         if matches!(record, Record::Settle(_)) {
             *self.unapplied.entry(self.number).or_default() += 1;
         }
@@ -200,7 +200,7 @@ impl FileJournal {
         let mut under_way = Vec::new();
         for reserve in open {
             record::encode(&Record::Reserve(reserve.clone()), &mut under_way)
-                .map_err(|error| failed(&path, error.into()))?;
+                .map_err(|error| failed(&path, error))?;
         }
         let next_path = path_of(&self.directory, self.number + 1);
         (&next).write_all(&under_way).and_then(|()| next.sync_data()).map_err(|error| {

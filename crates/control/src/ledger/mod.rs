@@ -98,12 +98,8 @@ pub struct CallStart {
     /// The most that the call is going to use.
     pub bound: Usage,
     /// Each of them must admit it.
-    #[serde(default, skip_serializing_if = "no_limits")]
+    #[serde(default)]
     pub limits: Arc<[CallLimit]>,
-}
-
-fn no_limits(limits: &Arc<[CallLimit]>) -> bool {
-    limits.is_empty()
 }
 
 /// Why a call may not begin.

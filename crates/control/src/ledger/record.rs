@@ -2,7 +2,8 @@
 //! told from damage.
 //!
 //! A frame is the magic number, the payload's length and its CRC-32 (each four bytes, little-endian), then the
-//! payload, one record as JSON.
+//! payload, one record as MessagePack, in which structures are their fields in order: a new field goes to the end, with a
+//! default. Frames with JSON are read, too, for that is what was written before. A journal in a table has JSON.
 
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{CallStart, Label};
 
-const MAGIC: [u8; 4] = *b"CRL1";
+const MAGIC: [u8; 4] = *b"CRL2";
+const MAGIC_JSON: [u8; 4] = *b"CRL1";
 const HEADER_BYTES: usize = 12;
 /// Longest payload; far above what a record of a call with a thousand packs needs.
 const PAYLOAD_BYTES_MAX: usize = 1 << 20;
@@ -22,7 +24,7 @@ const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 pub(crate) struct Reserve {
     pub(crate) start: CallStart,
     /// The replica whose gateway has the call under way; empty where only one process can.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     pub(crate) holder: String,
     /// The month whose quota it counts in.
     pub(crate) month: i64,
@@ -92,12 +94,12 @@ impl Record {
 }
 
 /// Appends the frame of a record to `buffer`.
-pub(crate) fn encode(record: &Record, buffer: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+pub(crate) fn encode(record: &Record, buffer: &mut Vec<u8>) -> std::io::Result<()> {
     let start = buffer.len();
     buffer.extend_from_slice(&[0; HEADER_BYTES]);
-    if let Err(error) = serde_json::to_writer(&mut *buffer, record) {
+    if let Err(error) = rmp_serde::encode::write(buffer, record) {
         buffer.truncate(start);
-        return Err(error);
+        return Err(std::io::Error::other(error));
     }
     let payload = buffer.get(start + HEADER_BYTES..).unwrap_or_default();
     let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
@@ -133,7 +135,7 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<Scan, Damaged> {
     let torn = bytes.get(scan.sound_bytes..).unwrap_or_default();
     let sound_follows = (1..torn.len())
         .filter_map(|from| torn.get(from..))
-        .any(|rest| rest.starts_with(&MAGIC) && frame(rest).is_some());
+        .any(|rest| rest.starts_with(b"CRL") && frame(rest).is_some());
     if sound_follows { Err(Damaged { at_byte: scan.sound_bytes }) } else { Ok(scan) }
 }
 
@@ -143,14 +145,26 @@ fn frame(bytes: &[u8]) -> Option<(Record, usize)> {
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let (crc, rest) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    if *magic != MAGIC || length > PAYLOAD_BYTES_MAX {
+    if length > PAYLOAD_BYTES_MAX {
         return None;
     }
     let payload = rest.get(..length)?;
     if crc32fast::hash(payload) != u32::from_le_bytes(*crc) {
         return None;
     }
-    Some((serde_json::from_slice(payload).ok()?, HEADER_BYTES + length))
+    let record = match *magic {
+        MAGIC => message(payload)?,
+        MAGIC_JSON => serde_json::from_slice(payload).ok()?,
+        _ => return None,
+    };
+    Some((record, HEADER_BYTES + length))
+}
+
+/// The one record of a payload.
+fn message(payload: &[u8]) -> Option<Record> {
+    let mut from = payload;
+    let record = Record::deserialize(&mut rmp_serde::Deserializer::new(&mut from)).ok()?;
+    from.is_empty().then_some(record)
 }
 
 /// What holds of any bytes as a journal: what is sound reads the same again, and is written as it was read.
@@ -181,6 +195,49 @@ mod tests {
             ends.push(bytes.len());
         }
         (bytes, ends)
+    }
+
+    /// A frame with this payload.
+    fn framed(magic: [u8; 4], payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap();
+        [&magic, &length.to_le_bytes(), &crc32fast::hash(payload).to_le_bytes(), payload].concat()
+    }
+
+    #[test]
+    fn frames_with_json_are_read_beside_new_ones() {
+        // As they were written until 2026-11-27.
+        let reserve = r#"{"r":{"start":{"call_id":"call-1","account_id":"11","runtime_id":"ecd-1","provider_id":"mpt-1",
+            "provider_name":"p","model_code":"m","card":{"input":0,"cached_input":0,"cache_write":0,"output":1000,
+            "multiplier_micros":1000000},"billed":true,"bound":{"input":0,"cached_input":0,"cache_write":0,"output":7,
+            "reasoning":0}},"month":9,"group":null,"uses_packs":true,"postpaid":false,"packs":[["crp-1",7]],"held":7,
+            "at_ms":1,"deadline_ms":2}}"#;
+        let settle = r#"{"s":{"call_id":"call-1","usage":{"input":0,"cached_input":0,"cache_write":0,"output":5,
+            "reasoning":0},"parts":[{"pack":"crp-1","micros":5,"unbilled":0,"label":"exact","postpaid":false}],"at_ms":3}}"#;
+        let mut bytes: Vec<u8> =
+            [reserve, settle].iter().flat_map(|json| framed(MAGIC_JSON, json.as_bytes())).collect();
+        encode(&Record::Release(CallId::parse("call-2").unwrap()), &mut bytes).unwrap();
+        let found = scan(&bytes).unwrap();
+        assert_eq!(found.sound_bytes, bytes.len());
+        let [Record::Reserve(reserve), Record::Settle(settle), Record::Release(released)] =
+            &found.records[..]
+        else {
+            panic!("{:?}", found.records)
+        };
+        assert_eq!((reserve.held, reserve.packs[0].1, reserve.start.bound.output), (7, 7, 7));
+        assert_eq!((&settle.call_id, settle.parts[0].micros), (&reserve.start.call_id, 5));
+        assert_eq!(released.as_str(), "call-2");
+        // Written anew, as calls under way are into the next file, they are the same, and shorter.
+        let mut again = Vec::new();
+        found.records.iter().for_each(|record| encode(record, &mut again).unwrap());
+        assert_eq!(scan(&again).unwrap().records, found.records);
+        assert!(again.len() * 3 < bytes.len(), "{} of {}", again.len(), bytes.len());
+        // A frame is one record, and of a kind that is known.
+        let mut one = Vec::new();
+        encode(&found.records[2], &mut one).unwrap();
+        let payload = &one[HEADER_BYTES..];
+        assert_eq!(framed(MAGIC, payload), one);
+        assert_eq!(scan(&framed(MAGIC, &[payload, b"\0"].concat())).unwrap().sound_bytes, 0);
+        assert_eq!(scan(&framed(*b"CRL3", payload)).unwrap().sound_bytes, 0);
     }
 
     #[test]
