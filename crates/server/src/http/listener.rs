@@ -37,7 +37,7 @@ const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 const HTTP2_STREAMS_MAX: u32 = 256;
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The other end of a connection, as an extension of each request on it.
+/// The other end of a connection, as an extension of each request on it, but for connections on lanes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PeerAddress(pub(crate) IpAddr);
 
@@ -85,7 +85,7 @@ where
             let (service, tls, ids, stop) =
                 (service.clone(), tls.clone(), ids.clone(), connections.cancelled());
             connections.spawn(name, async move {
-                serve_stream(stream, peer, tls, service, ids, stop).await;
+                serve_stream(stream, Some(peer), tls, service, ids, stop).await;
                 drop(place);
             });
         };
@@ -93,7 +93,8 @@ where
     });
 }
 
-/// As [`serve`], with connections on threads of their own, where `before` is done before what a turn writes is sent.
+/// As [`serve`], with connections on threads of their own, where `before` is done before what a turn writes is sent. Requests do
+/// not have their [`PeerAddress`]: nobody asks for it there, and it costs each of them a map.
 ///
 /// # Errors
 /// If these cannot be started.
@@ -116,16 +117,16 @@ where
     let Listener { tcp, tls, .. } = listener;
     let (stop, ids, tls) = (tasks.cancelled(), ids.clone(), tls.map(TlsAcceptor::from));
     let stop_each = stop.clone();
-    let mut lanes = Lanes::start(tasks, before, name, move |stream, (peer, place)| {
+    let mut lanes = Lanes::start(tasks, before, name, move |stream, place| {
         let (service, tls, ids, stop) = (service.clone(), tls.clone(), ids.clone(), stop_each.clone());
         async move {
-            serve_stream(stream, peer, tls, service, ids, stop).await;
+            serve_stream(stream, None, tls, service, ids, stop).await;
             drop::<OwnedSemaphorePermit>(place);
         }
     })?;
     tasks.spawn(name, async move {
-        let give = |stream, peer, place| {
-            if let Err(error) = lanes.give(stream, (peer, place)) {
+        let give = |stream, _peer, place| {
+            if let Err(error) = lanes.give(stream, place) {
                 tracing::warn!(error = %error, "a connection could not be served");
             }
         };
@@ -153,7 +154,7 @@ async fn accept(tcp: TcpListener, mut serve: impl FnMut(TcpStream, PeerAddress, 
 
 async fn serve_stream<S>(
     stream: TcpStream,
-    peer: PeerAddress,
+    peer: Option<PeerAddress>,
     tls: Option<TlsAcceptor>,
     service: S,
     ids: IdGen,
@@ -181,8 +182,13 @@ enum Rare {
     Watched,
 }
 
-async fn serve_http<S, I>(stream: I, peer: PeerAddress, service: S, ids: IdGen, stop: CancellationToken)
-where
+async fn serve_http<S, I>(
+    stream: I,
+    peer: Option<PeerAddress>,
+    service: S,
+    ids: IdGen,
+    stop: CancellationToken,
+) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Send + 'static,
     S::Future: Send,
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -202,7 +208,9 @@ where
     let asked = AtomicBool::new(false);
     let service = service_fn(|mut request: Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
-        request.extensions_mut().insert(peer);
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         service.call(request)
     });
     let connection = builder.serve_connection_with_upgrades(io, service);
