@@ -1,7 +1,6 @@
 //! Entries and the sums that go with them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::io::Write as _;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -144,21 +143,14 @@ fn sealed_bytes(values: &[Value]) -> Vec<u8> {
 /// The same, in place of what is in `bytes`.
 fn put_sealed_bytes(values: &[Value], bytes: &mut Vec<u8>) {
     bytes.clear();
-    // The longest is -9223372036854775808.
-    let mut digits = [0; 20];
+    let mut digits = itoa::Buffer::new();
     add(bytes, Some(b"creel-ledger-v1"));
     for value in values {
         match value {
             Value::Text(text) => add(bytes, text.as_deref().map(str::as_bytes)),
             Value::Shared(text) => add(bytes, Some(text.as_bytes())),
             Value::Int(None) => add(bytes, None),
-            Value::Int(Some(number)) => {
-                let mut left = &mut digits[..];
-                // Never fails: there is room for every number.
-                let _ = write!(left, "{number}");
-                let unused = left.len();
-                add(bytes, digits.get(..digits.len() - unused));
-            }
+            Value::Int(Some(number)) => add(bytes, Some(digits.format(*number).as_bytes())),
         }
     }
 }
