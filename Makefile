@@ -1,6 +1,6 @@
 # The few commands. Each sets up what it needs, outside the tree, and can be run in a fresh clone.
 .DEFAULT_GOAL := help
-.PHONY: help build test demo bench lint setup
+.PHONY: help build release test demo bench lint setup
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -11,6 +11,9 @@ setup: ## Install what the others need (outside the tree, once)
 build: ## The release binary, target/release/creel
 	@scripts/setup.sh rust
 	cargo build --locked --release -p creel
+
+release: ## The same, trained by its own load: target/trained/creel (two builds)
+	@scripts/release.sh
 
 test: ## All tests: what CI runs
 	@scripts/test.sh

@@ -102,6 +102,24 @@ npm_install() {
   rm -rf "$final" && mv "$new" "$final"
 }
 
+# What puts load on the gateway and answers in place of a provider.
+part_load() {
+  PATH="$PATH:/usr/sbin"
+  local need=() policy=/usr/sbin/policy-rc.d own=0
+  has nginx || need+=(nginx)
+  has wrk || need+=(wrk)
+  [ ${#need[@]} = 0 ] && return 0
+  # Debian starts a server of its own when nginx is installed, unless the machine's policy says no.
+  if [ "$(id -u)" = 0 ] && [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    own=1
+    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+  fi
+  apt_install "what makes load" "${need[@]}"
+  [ "$own" = 0 ] || { rm -f "$policy"; trap - EXIT; }
+}
+
 part_openclaw() {
   local want="$OPENCLAW_VERSION on node $NODE_VERSION"
   if stamped openclaw "$want" && [ -x "$NODE_BIN" ] && [ -f "$OPENCLAW_DIR/openclaw.mjs" ]; then return 0; fi
@@ -145,7 +163,7 @@ openclaw_version() {
   return "$rc"
 }
 
-[ $# -gt 0 ] || die "usage: scripts/setup.sh <rust|tools|postgres|python|openclaw|typescript|all>…"
+[ $# -gt 0 ] || die "usage: scripts/setup.sh <rust|tools|postgres|python|openclaw|typescript|load|all>…"
 [ "$*" = all ] && set -- rust tools postgres python openclaw typescript
 mkdir -p "$CREEL_CACHE/stamps"
 # Two runs at once would write the same folders; the second waits and then finds everything there.
@@ -153,7 +171,7 @@ exec 9>"$CREEL_CACHE/.lock"
 flock -n 9 || { say "another set-up is running, waiting for it"; flock 9; }
 
 for part in "$@"; do
-  case "$part" in rust | tools | postgres | python | openclaw | typescript) ;; *) die "no such part: $part" ;; esac
+  case "$part" in rust | tools | postgres | python | openclaw | typescript | load) ;; *) die "no such part: $part" ;; esac
   started="$(now)"
   "part_$part"
   say "  set-up $part: $(($(now) - started)) s"

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# The binary as it is released, target/trained/creel: built, put under the gateway's load (bench/train.py), and built anew with the
+# profile of that, so that what calls run is fast and together, and all else out of their way. Two builds with link-time
+# optimisation: some twenty minutes on two cores. A second run finds everything there.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$REPO_DIR"
+
+scripts/setup.sh rust python load
+host="$(rustc -vV | sed -n 's/^host: //p')"
+# Only the tool of the compiler's own LLVM reads its profiles for certain.
+profdata="$(rustc --print sysroot)/lib/rustlib/$host/bin/llvm-profdata"
+if [ ! -x "$profdata" ]; then
+  command -v rustup >/dev/null || die "llvm-profdata is missing beside rustc. Install Rust's component llvm-tools and run this again."
+  retry rustup component add llvm-tools >/dev/null
+  [ -x "$profdata" ] || die "rustup installed llvm-tools, but there is no $profdata"
+fi
+
+training="$REPO_DIR/target/training" trained="$REPO_DIR/target/trained"
+raw="$training/raw" profile="$training/creel.profdata"
+
+# build FOLDER FLAGS: for a named target, so that the flags are not for what runs while building.
+build() {
+  CARGO_TARGET_DIR="$1" RUSTFLAGS="${RUSTFLAGS:-} $2" cargo build --locked --release --target "$host" -p creel --bin creel
+}
+
+say "building to be trained"
+build "$training" "-Cprofile-generate=$raw"
+learner="$training/$host/release/creel"
+taught="$(sha256sum "$learner" bench/train.py | cut -d' ' -f1)"
+if [ ! -f "$profile" ] || [ "$(cat "$profile.of" 2>/dev/null)" != "$taught" ]; then
+  say "training"
+  rm -rf "$raw"
+  PATH="$PATH:/usr/sbin"
+  CREEL_BIN="$learner" "$VENV_DIR/bin/python" bench/train.py
+  "$profdata" merge --sparse -o "$profile" "$raw"
+  printf '%s' "$taught" >"$profile.of"
+fi
+say "building with what was learnt"
+build "$trained" "-Cprofile-use=$profile"
+cp "$trained/$host/release/creel" "$trained/creel"
+say "$trained/creel"
