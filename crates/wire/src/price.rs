@@ -18,6 +18,8 @@ pub const MULTIPLIER_ONE: i64 = 1_000_000;
 const SCALE: i128 = PRICE_TOKENS * MULTIPLIER_ONE as i128;
 
 /// Tokens of one call by class. The first four are disjoint and are what is billed.
+///
+/// The ledger's journal has the fields in this order and without their names, so a new one goes to the end, with a default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 pub struct Usage {
     /// Input tokens that were neither read from nor written to a cache.
@@ -64,6 +66,8 @@ impl Add for Usage {
 }
 
 /// Prices of a model: micro-credits for 1,000 tokens of each class.
+///
+/// The ledger's journal has the fields in this order and without their names, so a new one goes to the end, with a default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RateCard {
     /// Price of [`Usage::input`].

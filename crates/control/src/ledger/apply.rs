@@ -18,8 +18,9 @@ use crate::store::{LEDGER_LEASE, Store, StoreError, Topic, Tx};
 
 /// Calls in one transaction at the most.
 pub(super) const BATCH_CALLS_MAX: usize = 1024;
-/// How long settlements gather before they become rows, if they do not fill a transaction before: what it costs beside its
-/// rows is shared by all of that time. What is shown of usage, which is to be current within a second, is behind by this; the journal has it at once.
+/// How long settlements gather before they become rows, if they do not fill a transaction before: what it costs beside
+/// its rows is shared by all of that time. What is shown of usage, which is to be current within a second, is behind by
+/// this; the journal has it at once.
 const GATHER: Duration = Duration::from_millis(200);
 /// Calls whose rows are noted under one lock, which every decision waits for.
 const NOTED_AT_ONCE: usize = 256;

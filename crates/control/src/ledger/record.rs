@@ -207,12 +207,12 @@ mod tests {
     fn frames_with_json_are_read_beside_new_ones() {
         // As they were written until 2026-11-27.
         let reserve = r#"{"r":{"start":{"call_id":"call-1","account_id":"11","runtime_id":"ecd-1","provider_id":"mpt-1",
-            "provider_name":"p","model_code":"m","card":{"input":0,"cached_input":0,"cache_write":0,"output":1000,
-            "multiplier_micros":1000000},"billed":true,"bound":{"input":0,"cached_input":0,"cache_write":0,"output":7,
-            "reasoning":0}},"month":9,"group":null,"uses_packs":true,"postpaid":false,"packs":[["crp-1",7]],"held":7,
+            "provider_name":"p","model_code":"m","card":{"input":1,"cached_input":2,"cache_write":3,"output":1000,
+            "multiplier_micros":1000000},"billed":true,"bound":{"input":4,"cached_input":5,"cache_write":6,"output":7,
+            "reasoning":8}},"month":9,"group":null,"uses_packs":true,"postpaid":false,"packs":[["crp-1",7]],"held":7,
             "at_ms":1,"deadline_ms":2}}"#;
-        let settle = r#"{"s":{"call_id":"call-1","usage":{"input":0,"cached_input":0,"cache_write":0,"output":5,
-            "reasoning":0},"parts":[{"pack":"crp-1","micros":5,"unbilled":0,"label":"exact","postpaid":false}],"at_ms":3}}"#;
+        let settle = r#"{"s":{"call_id":"call-1","usage":{"input":11,"cached_input":12,"cache_write":13,"output":14,
+            "reasoning":15},"parts":[{"pack":"crp-1","micros":5,"unbilled":16,"label":"exact","postpaid":false}],"at_ms":3}}"#;
         let mut bytes: Vec<u8> =
             [reserve, settle].iter().flat_map(|json| framed(MAGIC_JSON, json.as_bytes())).collect();
         encode(&Record::Release(CallId::parse("call-2").unwrap()), &mut bytes).unwrap();
@@ -231,6 +231,14 @@ mod tests {
         found.records.iter().for_each(|record| encode(record, &mut again).unwrap());
         assert_eq!(scan(&again).unwrap().records, found.records);
         assert!(again.len() * 3 < bytes.len(), "{} of {}", again.len(), bytes.len());
+        // A field that moved would be read as another one by the next version.
+        assert_eq!(
+            hex::encode(&again),
+            "43524c32440000000989647781a1729a9aa663616c6c2d31a23131a56563642d31a56d70742d31a170a16d9501\
+            0203cd03e8ce000f4240c395040506070890a009c0c3c29192a56372702d310707010243524c3223000000c100\
+            111f81a17394a663616c6c2d31950b0c0d0e0f9195a56372702d310510a56578616374c20343524c320a000000\
+            0ea2aeb081a178a663616c6c2d32"
+        );
         // A frame is one record, and of a kind that is known.
         let mut one = Vec::new();
         encode(&found.records[2], &mut one).unwrap();
