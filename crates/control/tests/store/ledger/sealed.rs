@@ -1,5 +1,7 @@
 //! Tampering with entries shows.
 
+use std::path::Path;
+
 use super::*;
 use creel_control::seal::{RootsFile, SealKey};
 use creel_control::sealing::{Difference, Log, SealError, Sealer, SealerConfig, verify};
@@ -10,6 +12,11 @@ use creel_testkit::both_databases;
 async fn sql(t: &TestStore, text: &'static str, values: Vec<Value>) {
     let changed = t.store.write(move |tx| Box::pin(tx.execute(text, values))).await.unwrap();
     assert!(changed > 0, "{text}");
+}
+
+fn config(key: &SealKey, roots: &Path, owner: &str) -> SealerConfig {
+    let (key, roots, owner_id) = (key.clone(), roots.to_owned(), owner.to_owned());
+    SealerConfig { log: Log::Ledger, key, roots, owner_id, retention: None }
 }
 
 both_databases! {
@@ -29,13 +36,7 @@ both_databases! {
         process.ledger.flush().await;
         let folder = tempfile::tempdir().unwrap();
         let roots = folder.path().join("roots.jsonl");
-        let config = SealerConfig {
-            log: Log::Ledger,
-            key: key.clone(),
-            roots: roots.clone(),
-            owner_id: "a".to_owned(),
-            retention: None,
-        };
+        let config = config(&key, &roots, "a");
         let mut sealer = Sealer::new(t.store.clone(), t.ids.clone(), config);
         assert_eq!(sealer.pass().await.unwrap(), 3);
         let file = RootsFile::new(roots);
@@ -81,13 +82,7 @@ both_databases! {
         process.store.set_audit_key(key.tag_key());
         let folder = tempfile::tempdir().unwrap();
         let roots = folder.path().join("roots.jsonl");
-        let config = SealerConfig {
-            log: Log::Ledger,
-            key: key.clone(),
-            roots: roots.clone(),
-            owner_id: "a".to_owned(),
-            retention: None,
-        };
+        let config = config(&key, &roots, "a");
         let mut sealer = Sealer::new(process.store.clone(), t.ids.clone(), config);
         assert_eq!(sealer.pass().await.unwrap(), 0);
         let spend = async |count: usize| {
@@ -148,13 +143,7 @@ both_databases! {
         process.store.set_audit_key(key.tag_key());
         let folder = tempfile::tempdir().unwrap();
         let roots = folder.path().join("roots.jsonl");
-        let config = SealerConfig {
-            log: Log::Ledger,
-            key: key.clone(),
-            roots: roots.clone(),
-            owner_id: "a".to_owned(),
-            retention: None,
-        };
+        let config = config(&key, &roots, "a");
         let tasks = Tasks::new();
         let mut sealer = Sealer::new(process.store.clone(), t.ids.clone(), config);
         sealer.pass().await.unwrap();
@@ -181,13 +170,7 @@ both_databases! {
         process.store.set_audit_key(key.tag_key());
         let folder = tempfile::tempdir().unwrap();
         let sealer = |store: &Store, owner: &str| {
-            let config = SealerConfig {
-                log: Log::Ledger,
-                key: key.clone(),
-                roots: folder.path().join(owner),
-                owner_id: owner.to_owned(),
-                retention: None,
-            };
+            let config = config(&key, &folder.path().join(owner), owner);
             Sealer::new(store.clone(), t.ids.clone(), config)
         };
         let mut ours = sealer(&process.store, "a");
@@ -210,13 +193,7 @@ both_databases! {
         process.ledger.flush().await;
         let folder = tempfile::tempdir().unwrap();
         let sealer = |owner: &str| {
-            let config = SealerConfig {
-                log: Log::Ledger,
-                key: key.clone(),
-                roots: folder.path().join("roots.jsonl"),
-                owner_id: owner.to_owned(),
-                retention: None,
-            };
+            let config = config(&key, &folder.path().join("roots.jsonl"), owner);
             Sealer::new(t.store.clone(), t.ids.clone(), config)
         };
         let mut first = sealer("a");
