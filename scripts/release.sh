@@ -19,9 +19,10 @@ fi
 training="$REPO_DIR/target/training" trained="$REPO_DIR/target/trained"
 raw="$training/raw" profile="$training/creel.profdata"
 
-# build FOLDER FLAGS: for a named target, so that the flags are not for what runs while building.
+# build FOLDER FLAG: for a named target, so that the flag is not for what runs while building. Encoded, for it has a path in it; what
+# is released does not depend on flags of who builds it.
 build() {
-  CARGO_TARGET_DIR="$1" RUSTFLAGS="${RUSTFLAGS:-} $2" cargo build --locked --release --target "$host" -p creel --bin creel
+  CARGO_TARGET_DIR="$1" CARGO_ENCODED_RUSTFLAGS="$2" cargo build --locked --release --target "$host" -p creel --bin creel
 }
 
 say "building to be trained"
