@@ -266,7 +266,7 @@ pub(super) async fn sync_files(inner: Arc<Inner>) {
         if !cancelled {
             tokio::time::sleep(SYNC_EVERY).await;
         }
-        let file = {
+        let (file, place) = {
             let mut core = inner.core();
             // What is left by calls that were given up.
             core.write_file_or_say();
@@ -276,13 +276,14 @@ pub(super) async fn sync_files(inner: Arc<Inner>) {
             }
         };
         let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
-        if !matches!(synced, Ok(Ok(()))) {
+        let is_synced = matches!(synced, Ok(Ok(())));
+        if !is_synced {
             tracing::error!(
                 "the ledger's journal cannot be synchronised; calls are refused until the next start"
             );
-            if let Journal::File(file) = &mut inner.core().journal {
-                file.set_broken();
-            }
+        }
+        if let Journal::File(file) = &mut inner.core().journal {
+            if is_synced { file.synced(place) } else { file.set_broken() }
         }
         if cancelled {
             return;

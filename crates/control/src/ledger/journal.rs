@@ -3,24 +3,32 @@
 //! A record that was written survives the end of this process, however it ends. Records of calls that are decided in one
 //! turn of the runtime are written by one write(), for which all of them wait. A background task calls fdatasync some
 //! 20 ms after something new: what the machine's own end can cost.
-//! A segment goes when all its settlements are rows; calls under way are written again into the next one. The lock
+//! A segment is done when all its settlements are rows; calls under way are written again into the next one. Its file is
+//! then written again from the start, as a later segment, for new pages and blocks are most of what a write costs. The lock
 //! file is held for the life of the process, and the system gives it up with the process.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::LedgerError;
-use super::record::{self, Record, Reserve};
+use super::record::{self, Place, Record, Reserve};
 
 /// A segment is closed when it is longer than this, in bytes.
-const SEGMENT_BYTES_MAX: u64 = 32 << 20;
+const SEGMENT_BYTES_MAX: u64 = 8 << 20;
 /// A segment all of whose settlements are rows is closed when it is longer than this, in bytes: keeps starts short.
 const SEGMENT_BYTES_IDLE: u64 = 1 << 20;
+/// Files of segments that are done, kept to be written again, at the most.
+const SPARES_MAX: usize = 2;
 /// Records that wait are written without waiting any longer when they are more than this, in bytes.
 const WAITING_BYTES_MAX: usize = 256 << 10;
+
+/// What segments' files are called behind their number, and those that are done and kept.
+const JOURNAL: &str = "journal";
+const SPARE: &str = "spare";
 
 fn failed(path: &Path, source: std::io::Error) -> LedgerError {
     LedgerError::Journal { file: path.display().to_string(), source }
@@ -35,6 +43,10 @@ pub(crate) struct FileJournal {
     file: Arc<File>,
     number: u64,
     length: u64,
+    /// Of these, how many are known to be on the disk.
+    synced: u64,
+    /// Files that are there to be written again.
+    spares: Vec<PathBuf>,
     /// Records that are not written yet.
     waiting: Vec<u8>,
     batch: Arc<Batch>,
@@ -67,13 +79,15 @@ impl FileJournal {
         }
         let found = read(directory)?;
         let number = found.files.last().map_or(1, |(number, _)| number + 1);
-        let file = create(directory, number)?;
+        let file = create(directory, number, None)?;
         let journal = Self {
             directory: directory.to_owned(),
             _lock: lock,
             file: Arc::new(file),
             number,
             length: 0,
+            synced: 0,
+            spares: Vec::new(),
             waiting: Vec::with_capacity(4096),
             batch: Arc::default(),
             unapplied: BTreeMap::new(),
@@ -85,7 +99,8 @@ impl FileJournal {
 
     /// Puts a record behind those that wait to be written. Gives the segment it will be in.
     pub(crate) fn append(&mut self, record: &Record) -> Result<u64, LedgerError> {
-        let encoded = record::encode(record, &mut self.waiting);
+        let place = Place { segment: self.number, synced_bytes: self.synced };
+        let encoded = record::encode(record, place, &mut self.waiting);
         encoded.map_err(|error| failed(&path_of(&self.directory, self.number), error))?;
         if matches!(record, Record::Settle(_)) {
             *self.unapplied.entry(self.number).or_default() += 1;
@@ -133,7 +148,7 @@ impl FileJournal {
         if self.broken {
             return Err(std::io::Error::other("an earlier write failed half-way"));
         }
-        if let Err(error) = (&*self.file).write_all(&self.waiting) {
+        if let Err(error) = self.file.write_all_at(&self.waiting, self.length) {
             // A record cut in the middle must not have others behind it.
             self.broken = self.file.set_len(self.length).is_err();
             return Err(error);
@@ -153,12 +168,19 @@ impl FileJournal {
         (self.file, self.broken) = (Arc::new(file), false);
     }
 
-    /// The file to synchronise.
-    pub(crate) fn active(&self) -> Arc<File> {
-        self.file.clone()
+    /// The file to synchronise, and what [`FileJournal::synced`] is to be told then.
+    pub(crate) fn active(&self) -> (Arc<File>, Place) {
+        (self.file.clone(), Place { segment: self.number, synced_bytes: self.length })
     }
 
-    /// Settlements of `segment` have become rows; removes the segment if they were its last.
+    /// So much of a segment is on the disk, which the records behind it tell.
+    pub(crate) fn synced(&mut self, place: Place) {
+        if place.segment == self.number {
+            self.synced = self.synced.max(place.synced_bytes);
+        }
+    }
+
+    /// Settlements of `segment` have become rows; gives the segment up if they were its last.
     pub(crate) fn applied(&mut self, segment: u64, settlements: u64) {
         if let Some(left) = self.unapplied.get_mut(&segment) {
             *left = left.saturating_sub(settlements);
@@ -169,9 +191,19 @@ impl FileJournal {
     fn remove_done(&mut self) {
         let active = self.number;
         self.unapplied.retain(|number, left| {
-            let done = *left == 0 && *number != active;
+            if *left > 0 || *number == active {
+                return true;
+            }
+            let path = path_of(&self.directory, *number);
             // A file that stays is read again at the next start, where its calls are found to be rows.
-            !(done && std::fs::remove_file(path_of(&self.directory, *number)).is_ok())
+            if self.spares.len() < SPARES_MAX {
+                let spare = path.with_extension(SPARE);
+                let is_kept = std::fs::rename(&path, &spare).is_ok();
+                self.spares.extend(is_kept.then_some(spare));
+                !is_kept
+            } else {
+                std::fs::remove_file(&path).is_err()
+            }
         });
     }
 
@@ -196,22 +228,24 @@ impl FileJournal {
         self.write()?;
         let path = path_of(&self.directory, self.number);
         self.file.sync_data().map_err(|error| failed(&path, error))?;
-        let next = create(&self.directory, self.number + 1)?;
+        let place = Place { segment: self.number + 1, synced_bytes: 0 };
         let mut under_way = Vec::new();
         for reserve in open {
-            record::encode(&Record::Reserve(reserve.clone()), &mut under_way)
+            record::encode(&Record::Reserve(reserve.clone()), place, &mut under_way)
                 .map_err(|error| failed(&path, error))?;
         }
-        let next_path = path_of(&self.directory, self.number + 1);
-        (&next).write_all(&under_way).and_then(|()| next.sync_data()).map_err(|error| {
+        let next = create(&self.directory, place.segment, self.spares.pop())?;
+        let next_path = path_of(&self.directory, place.segment);
+        next.write_all_at(&under_way, 0).and_then(|()| next.sync_data()).map_err(|error| {
             // Half a segment must not be read as a whole one; the old one goes on.
             let _ = std::fs::remove_file(&next_path);
             failed(&next_path, error)
         })?;
         self.unapplied.entry(self.number).or_default();
-        self.number += 1;
+        self.number = place.segment;
         self.file = Arc::new(next);
         self.length = u64::try_from(under_way.len()).unwrap_or(u64::MAX);
+        self.synced = self.length;
         self.remove_done();
         Ok(())
     }
@@ -249,13 +283,17 @@ impl Found {
 }
 
 fn path_of(directory: &Path, number: u64) -> PathBuf {
-    directory.join(format!("{number:012}.journal"))
+    directory.join(format!("{number:012}.{JOURNAL}"))
 }
 
-fn create(directory: &Path, number: u64) -> Result<File, LedgerError> {
+/// Makes the file of a segment, of a spare one if there is any: what stands in that has another number, see [`record`].
+fn create(directory: &Path, number: u64, spare: Option<PathBuf>) -> Result<File, LedgerError> {
     let path = path_of(directory, number);
-    let file =
-        OpenOptions::new().append(true).create_new(true).open(&path).map_err(|error| failed(&path, error))?;
+    if let Some(spare) = &spare {
+        std::fs::rename(spare, &path).map_err(|error| failed(spare, error))?;
+    }
+    let file = OpenOptions::new().write(true).create(true).truncate(spare.is_none()).open(&path);
+    let file = file.map_err(|error| failed(&path, error))?;
     // The name must survive the machine too.
     File::open(directory).and_then(|handle| handle.sync_all()).map_err(|error| failed(directory, error))?;
     Ok(file)
@@ -265,26 +303,28 @@ fn read(directory: &Path) -> Result<Found, LedgerError> {
     let mut found = Found::default();
     for entry in std::fs::read_dir(directory).map_err(|error| failed(directory, error))? {
         let path = entry.map_err(|error| failed(directory, error))?.path();
-        let name =
-            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".journal"));
-        if let Some(number) = name.and_then(|name| name.parse().ok()) {
-            found.files.push((number, path));
+        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        match (number, path.extension().and_then(|extension| extension.to_str())) {
+            (Some(number), Some(JOURNAL)) => found.files.push((number, path)),
+            // Its number may come again, and what it holds would be read as that segment's.
+            (Some(_), Some(SPARE)) => std::fs::remove_file(&path).map_err(|error| failed(&path, error))?,
+            _ => {}
         }
     }
     found.files.sort();
-    for (_, path) in &found.files {
+    for (number, path) in &found.files {
         let bytes = match std::fs::read(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             other => other.map_err(|error| failed(path, error))?,
         };
-        let scan = record::scan(&bytes).map_err(|damaged| LedgerError::Damaged {
+        let scan = record::scan(&bytes, *number).map_err(|damaged| LedgerError::Damaged {
             file: path.display().to_string(),
             at_byte: damaged.at_byte,
         })?;
-        if scan.sound_bytes < bytes.len() {
+        if scan.is_cut {
             tracing::warn!(
                 journal.file = %path.display(), journal.sound_bytes = scan.sound_bytes,
-                "the last record of a journal file was cut off by a crash and is left out"
+                "the last records of a journal file were cut off by a crash and are left out"
             );
         }
         found.records.extend(scan.records);

@@ -1,7 +1,7 @@
 //! The ledger: who may spend, what a call costs, and an entry for every credit that moves.
 //!
 //! A call is reserved before it begins and settled, once, after it ended. The [`engine`] decides both from balances in
-//! memory, writes each decision to a journal before it answers, and moves settled calls into rows, twenty times a
+//! memory, writes each decision to a journal before it answers, and moves settled calls into rows, a few times a
 //! second. What the journal holds after a crash is applied by the next owner: every settled call gives its
 //! entries exactly once, and a call that was cut off counts as spent, labelled `unsettled`. One process at a time
 //! owns the ledger; where several share a PostgreSQL the others are [`member`]s that ask it, and take its place when it
@@ -330,7 +330,7 @@ pub enum LedgerError {
     #[error("no owner of the ledger has taken it yet; it is kept and said again")]
     NotDelivered,
     #[error(
-        "the journal file {file} is damaged at byte {at_byte} and has sound records behind it; Creel does not start \
+        "the journal file {file} is damaged at byte {at_byte}, which was on the disk; Creel does not start \
          because calls would be lost. Restore the file from a backup, or move it out of its directory to start without \
          the calls in it that are not rows yet"
     )]

@@ -1,9 +1,15 @@
-//! What the journal holds: a record for each reservation, settlement and release, framed so that a torn end can be
-//! told from damage.
+//! What the journal holds: a record for each reservation, settlement and release, framed so that its end can be told from
+//! what a file held before, and what the machine's own end may cost from damage.
 //!
-//! A frame is the magic number, the payload's length and its CRC-32 (each four bytes, little-endian), then the
-//! payload, one record as MessagePack, in which structures are their fields in order: a new field goes to the end, with a
-//! default. Frames with JSON are read, too, for that is what was written before. A journal in a table has JSON.
+//! A frame, all little-endian, is the magic number (4 bytes), the CRC-32 of what follows it (4), the number of the segment
+//! it was written for (8), how many bytes of that were synchronised by then (4), the payload's length (4), and the payload:
+//! one record as MessagePack, in which structures are their fields in order: a new field goes to the end, with a default.
+//! Frames of before are read, too: magic number, length and CRC-32 of the payload, which is MessagePack or JSON. A journal
+//! in a table has JSON.
+//!
+//! A segment's file may have been another one's before, so behind its last frame stand those of that, with another number.
+//! What was not synchronised may reach the disk in any order, so an unreadable frame is the end, unless one behind it tells
+//! that it was on the disk: then the file is damaged.
 
 use std::sync::Arc;
 
@@ -13,9 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{CallStart, Label};
 
-const MAGIC: [u8; 4] = *b"CRL2";
+const MAGIC: [u8; 4] = *b"CRL3";
+/// Until 2026-11-27, without and with JSON.
+const MAGIC_PLAIN: [u8; 4] = *b"CRL2";
 const MAGIC_JSON: [u8; 4] = *b"CRL1";
-const HEADER_BYTES: usize = 12;
+const HEADER_BYTES: usize = 24;
+/// Where what the CRC is of begins.
+const SUMMED_FROM: usize = 8;
 /// Longest payload; far above what a record of a call with a thousand packs needs.
 const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
@@ -93,71 +103,121 @@ impl Record {
     }
 }
 
+/// Where a frame is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The segment's number.
+    pub(crate) segment: u64,
+    /// How many of its bytes are on the disk, whatever becomes of the machine.
+    pub(crate) synced_bytes: u64,
+}
+
 /// Appends the frame of a record to `buffer`.
-pub(crate) fn encode(record: &Record, buffer: &mut Vec<u8>) -> std::io::Result<()> {
+pub(crate) fn encode(record: &Record, place: Place, buffer: &mut Vec<u8>) -> std::io::Result<()> {
     let start = buffer.len();
     buffer.extend_from_slice(&[0; HEADER_BYTES]);
     if let Err(error) = rmp_serde::encode::write(buffer, record) {
         buffer.truncate(start);
         return Err(std::io::Error::other(error));
     }
-    let payload = buffer.get(start + HEADER_BYTES..).unwrap_or_default();
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    let crc = crc32fast::hash(payload);
-    let header = MAGIC.into_iter().chain(length.to_le_bytes()).chain(crc.to_le_bytes());
-    for (to, from) in buffer.iter_mut().skip(start).zip(header) {
-        *to = from;
-    }
+    let short = |number: usize| u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes();
+    let synced = u32::try_from(place.synced_bytes).unwrap_or(u32::MAX).to_le_bytes();
+    let frame = buffer.get_mut(start..).unwrap_or_default();
+    let length = short(frame.len().saturating_sub(HEADER_BYTES));
+    let summed = place.segment.to_le_bytes().into_iter().chain(synced).chain(length);
+    put(frame, SUMMED_FROM, summed);
+    let crc = crc32fast::hash(frame.get(SUMMED_FROM..).unwrap_or_default());
+    put(frame, 0, MAGIC.into_iter().chain(crc.to_le_bytes()));
     Ok(())
+}
+
+fn put(frame: &mut [u8], at: usize, bytes: impl Iterator<Item = u8>) {
+    frame.iter_mut().skip(at).zip(bytes).for_each(|(to, from)| *to = from);
 }
 
 /// What was read of a journal's file.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     pub(crate) records: Vec<Record>,
-    /// Where the sound records end; behind it there is at most one torn record.
+    /// Where the sound records end.
     pub(crate) sound_bytes: usize,
+    /// Behind them is what the end of a process or of the machine has left of others.
+    pub(crate) is_cut: bool,
 }
 
-/// A frame that cannot be read has sound ones behind it: the file is damaged, not torn.
+/// A frame that was on the disk cannot be read: the file is damaged, not cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Damaged {
     pub(crate) at_byte: usize,
 }
 
-/// Reads all frames. An unreadable end is tolerated, an unreadable middle is not.
-pub(crate) fn scan(bytes: &[u8]) -> Result<Scan, Damaged> {
-    let mut scan = Scan::default();
-    while let Some((record, length)) = frame(bytes.get(scan.sound_bytes..).unwrap_or_default()) {
-        scan.records.push(record);
-        scan.sound_bytes += length;
-    }
-    let torn = bytes.get(scan.sound_bytes..).unwrap_or_default();
-    let sound_follows = (1..torn.len())
-        .filter_map(|from| torn.get(from..))
-        .any(|rest| rest.starts_with(b"CRL") && frame(rest).is_some());
-    if sound_follows { Err(Damaged { at_byte: scan.sound_bytes }) } else { Ok(scan) }
+/// A frame that is whole and sound.
+struct Frame {
+    record: Record,
+    /// Its own.
+    bytes: usize,
+    /// How many before it were synchronised when it was written.
+    synced_bytes: usize,
 }
 
-/// The first frame and its length, if it is whole and sound.
-fn frame(bytes: &[u8]) -> Option<(Record, usize)> {
-    let (magic, rest) = bytes.split_first_chunk::<4>()?;
-    let (length, rest) = rest.split_first_chunk::<4>()?;
-    let (crc, rest) = rest.split_first_chunk::<4>()?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    if length > PAYLOAD_BYTES_MAX {
+/// Reads the frames of a segment. An unreadable end is tolerated, an unreadable middle is not.
+pub(crate) fn scan(bytes: &[u8], segment: u64) -> Result<Scan, Damaged> {
+    let mut scan = Scan::default();
+    while let Some(frame) = frame(bytes.get(scan.sound_bytes..).unwrap_or_default(), segment) {
+        scan.records.push(frame.record);
+        scan.sound_bytes += frame.bytes;
+    }
+    let rest = bytes.get(scan.sound_bytes..).unwrap_or_default();
+    scan.is_cut = is_begun(rest, segment);
+    for at in memchr::memmem::find_iter(rest, b"CRL") {
+        if let Some(behind) = frame(rest.get(at..).unwrap_or_default(), segment) {
+            scan.is_cut = true;
+            if behind.synced_bytes > scan.sound_bytes {
+                return Err(Damaged { at_byte: scan.sound_bytes });
+            }
+        }
+    }
+    Ok(scan)
+}
+
+/// These bytes began as a frame of the segment.
+fn is_begun(bytes: &[u8], segment: u64) -> bool {
+    match bytes.first_chunk() {
+        Some(&MAGIC) => bytes.get(SUMMED_FROM..SUMMED_FROM + 8) == Some(&segment.to_le_bytes()),
+        Some(magic) => [MAGIC_PLAIN, MAGIC_JSON].contains(magic),
+        None => !bytes.is_empty(),
+    }
+}
+
+/// The first frame, if it is whole and sound.
+fn frame(bytes: &[u8], segment: u64) -> Option<Frame> {
+    let magic: [u8; 4] = *bytes.first_chunk()?;
+    let number = |at: usize| bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes);
+    let size = |at: usize| usize::try_from(number(at)?).ok().filter(|size| *size <= PAYLOAD_BYTES_MAX);
+    if magic == MAGIC {
+        if bytes.get(SUMMED_FROM..SUMMED_FROM + 8)? != segment.to_le_bytes() {
+            return None;
+        }
+        let whole = bytes.get(..HEADER_BYTES + size(20)?)?;
+        if crc32fast::hash(whole.get(SUMMED_FROM..)?) != number(4)? {
+            return None;
+        }
+        let record = message(whole.get(HEADER_BYTES..)?)?;
+        let synced_bytes = usize::try_from(number(16)?).ok()?;
+        return Some(Frame { record, bytes: whole.len(), synced_bytes });
+    }
+    let whole = bytes.get(..12 + size(4)?)?;
+    let payload = whole.get(12..)?;
+    if crc32fast::hash(payload) != number(8)? {
         return None;
     }
-    let payload = rest.get(..length)?;
-    if crc32fast::hash(payload) != u32::from_le_bytes(*crc) {
-        return None;
-    }
-    let record = match *magic {
-        MAGIC => message(payload)?,
+    let record = match magic {
+        MAGIC_PLAIN => message(payload)?,
         MAGIC_JSON => serde_json::from_slice(payload).ok()?,
         _ => return None,
     };
-    Some((record, HEADER_BYTES + length))
+    // They were written one behind the other to a file of their own.
+    Some(Frame { record, bytes: whole.len(), synced_bytes: usize::MAX })
 }
 
 /// The one record of a payload.
@@ -172,39 +232,53 @@ fn message(payload: &[u8]) -> Option<Record> {
 #[expect(clippy::expect_used, reason = "a test stops at what is wrong")]
 #[cfg_attr(test, expect(unreachable_pub, reason = "public for the fuzz target alone"))]
 pub fn assert_journal_scans(bytes: &[u8]) {
-    let Ok(found) = scan(bytes) else { return };
+    let place = Place { segment: 1, synced_bytes: 0 };
+    let Ok(found) = scan(bytes, place.segment) else { return };
     let sound = bytes.get(..found.sound_bytes).expect("sound bytes lie within");
-    let again = scan(sound).expect("what is sound is not damaged");
+    let again = scan(sound, place.segment).expect("what is sound is not damaged");
     assert_eq!((&again.records, again.sound_bytes), (&found.records, sound.len()));
     let mut written = Vec::new();
     for record in &found.records {
-        encode(record, &mut written).expect("what was read can be written");
+        encode(record, place, &mut written).expect("what was read can be written");
     }
-    assert_eq!(scan(&written).expect("and is sound").records, found.records);
+    assert_eq!(scan(&written, place.segment).expect("and is sound").records, found.records);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn journal(records: usize) -> (Vec<u8>, Vec<usize>) {
+    const SEGMENT: u64 = 1;
+
+    fn release(number: usize) -> Record {
+        Record::Release(CallId::parse(&format!("call-{number}")).unwrap())
+    }
+
+    /// The frames of a segment, each written once those before it were synchronised, and where each ends.
+    fn journal(segment: u64, records: usize) -> (Vec<u8>, Vec<usize>) {
         let (mut bytes, mut ends) = (Vec::new(), vec![0]);
         for number in 0..records {
-            let record = Record::Release(CallId::parse(&format!("call-{number}")).unwrap());
-            encode(&record, &mut bytes).unwrap();
+            let synced_bytes = u64::try_from(bytes.len()).unwrap();
+            encode(&release(number), Place { segment, synced_bytes }, &mut bytes).unwrap();
             ends.push(bytes.len());
         }
         (bytes, ends)
     }
 
-    /// A frame with this payload.
+    fn encoded(records: &[Record], place: Place) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        records.iter().for_each(|record| encode(record, place, &mut bytes).unwrap());
+        bytes
+    }
+
+    /// A frame of before with this payload.
     fn framed(magic: [u8; 4], payload: &[u8]) -> Vec<u8> {
         let length = u32::try_from(payload.len()).unwrap();
         [&magic, &length.to_le_bytes(), &crc32fast::hash(payload).to_le_bytes(), payload].concat()
     }
 
     #[test]
-    fn frames_with_json_are_read_beside_new_ones() {
+    fn frames_of_before_are_read_beside_new_ones() {
         // As they were written until 2026-11-27.
         let reserve = r#"{"r":{"start":{"call_id":"call-1","account_id":"11","runtime_id":"ecd-1","provider_id":"mpt-1",
             "provider_name":"p","model_code":"m","card":{"input":1,"cached_input":2,"cache_write":3,"output":1000,
@@ -215,57 +289,64 @@ mod tests {
             "reasoning":15},"parts":[{"pack":"crp-1","micros":5,"unbilled":16,"label":"exact","postpaid":false}],"at_ms":3}}"#;
         let mut bytes: Vec<u8> =
             [reserve, settle].iter().flat_map(|json| framed(MAGIC_JSON, json.as_bytes())).collect();
-        encode(&Record::Release(CallId::parse("call-2").unwrap()), &mut bytes).unwrap();
-        let found = scan(&bytes).unwrap();
+        let place = Place { segment: SEGMENT, synced_bytes: 258 };
+        let new = encoded(&[release(2)], place);
+        bytes.extend(framed(MAGIC_PLAIN, &new[HEADER_BYTES..]));
+        bytes.extend(&new);
+        let found = scan(&bytes, SEGMENT).unwrap();
         assert_eq!(found.sound_bytes, bytes.len());
-        let [Record::Reserve(reserve), Record::Settle(settle), Record::Release(released)] =
+        let [Record::Reserve(reserve), Record::Settle(settle), Record::Release(released), last] =
             &found.records[..]
         else {
             panic!("{:?}", found.records)
         };
         assert_eq!((reserve.held, reserve.packs[0].1, reserve.start.bound.output), (7, 7, 7));
         assert_eq!((&settle.call_id, settle.parts[0].micros), (&reserve.start.call_id, 5));
-        assert_eq!(released.as_str(), "call-2");
-        // Written anew, as calls under way are into the next file, they are the same, and shorter.
-        let mut again = Vec::new();
-        found.records.iter().for_each(|record| encode(record, &mut again).unwrap());
-        assert_eq!(scan(&again).unwrap().records, found.records);
-        assert!(again.len() * 3 < bytes.len(), "{} of {}", again.len(), bytes.len());
+        assert_eq!((released.as_str(), last), ("call-2", &release(2)));
+        // Written anew, as calls under way are into the next segment, they are the same.
+        let again = encoded(&found.records[..3], place);
+        assert_eq!(scan(&again, SEGMENT).unwrap().records, found.records[..3]);
         // A field that moved would be read as another one by the next version.
         assert_eq!(
             hex::encode(&again),
-            "43524c32440000000989647781a1729a9aa663616c6c2d31a23131a56563642d31a56d70742d31a170a16d9501\
-            0203cd03e8ce000f4240c395040506070890a009c0c3c29192a56372702d310707010243524c3223000000c100\
-            111f81a17394a663616c6c2d31950b0c0d0e0f9195a56372702d310510a56578616374c20343524c320a000000\
-            0ea2aeb081a178a663616c6c2d32"
+            "43524c33943de6910100000000000000020100004400000081a1729a9aa663616c6c2d31a23131a56563642d31\
+            a56d70742d31a170a16d95010203cd03e8ce000f4240c395040506070890a009c0c3c29192a56372702d310707\
+            010243524c3338da2d6f0100000000000000020100002300000081a17394a663616c6c2d31950b0c0d0e0f9195\
+            a56372702d310510a56578616374c20343524c3386a8904b0100000000000000020100000a00000081a178a663\
+            616c6c2d32"
         );
+        // Damage among them is damage: they were never written anywhere else.
+        let mut damaged = bytes.clone();
+        damaged[20] ^= 1;
+        assert_eq!(scan(&damaged, SEGMENT).unwrap_err(), Damaged { at_byte: 0 });
         // A frame is one record, and of a kind that is known.
-        let mut one = Vec::new();
-        encode(&found.records[2], &mut one).unwrap();
-        let payload = &one[HEADER_BYTES..];
-        assert_eq!(framed(MAGIC, payload), one);
-        assert_eq!(scan(&framed(MAGIC, &[payload, b"\0"].concat())).unwrap().sound_bytes, 0);
-        assert_eq!(scan(&framed(*b"CRL3", payload)).unwrap().sound_bytes, 0);
+        let payload = &new[HEADER_BYTES..];
+        assert_eq!(scan(&framed(MAGIC_PLAIN, payload), SEGMENT).unwrap().records, [release(2)]);
+        let longer = [payload, b"\0"].concat();
+        assert_eq!(scan(&framed(MAGIC_PLAIN, &longer), SEGMENT).unwrap().sound_bytes, 0);
+        assert_eq!(scan(&framed(*b"CRL4", payload), SEGMENT).unwrap().sound_bytes, 0);
     }
 
     #[test]
     fn a_file_cut_at_any_byte_gives_its_whole_records() {
-        let (bytes, ends) = journal(8);
+        let (bytes, ends) = journal(SEGMENT, 8);
         for cut in 0..=bytes.len() {
-            let scan = scan(&bytes[..cut]).unwrap();
+            let scan = scan(&bytes[..cut], SEGMENT).unwrap();
             let whole = ends.iter().filter(|end| **end <= cut).count() - 1;
             assert_eq!((scan.records.len(), scan.sound_bytes), (whole, ends[whole]), "cut at {cut}");
+            // With less than its segment's number nothing tells a frame from what the file held before.
+            assert_eq!(scan.is_cut, !matches!(cut - ends[whole], 0 | 4..16), "cut at {cut}");
         }
     }
 
     #[test]
     fn a_changed_byte_is_damage_unless_it_is_in_the_last_record() {
-        let (bytes, ends) = journal(4);
+        let (bytes, ends) = journal(SEGMENT, 4);
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
             changed[at] ^= 0x20;
             let expect = ends.iter().rposition(|end| *end <= at).unwrap();
-            match scan(&changed) {
+            match scan(&changed, SEGMENT) {
                 Ok(scan) => assert!(expect == 3 && scan.records.len() == 3, "byte {at}"),
                 Err(damaged) => assert_eq!(damaged.at_byte, ends[expect], "byte {at}"),
             }
@@ -273,8 +354,45 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_synchronised_may_be_missing_anywhere() {
+        // Three of six were on the disk as the last three were written.
+        let first =
+            encoded(&[release(0), release(1), release(2)], Place { segment: SEGMENT, synced_bytes: 0 });
+        let place = Place { segment: SEGMENT, synced_bytes: u64::try_from(first.len()).unwrap() };
+        let bytes = [first.clone(), encoded(&[release(3), release(4), release(5)], place)].concat();
+        let each = bytes.len() / 6;
+        for lost in 0..6 {
+            let mut left = bytes.clone();
+            left[lost * each..(lost + 1) * each].fill(0);
+            match scan(&left, SEGMENT) {
+                Ok(found) => {
+                    assert!(lost >= 3 && found.sound_bytes == lost * each, "{lost}");
+                    // It is seen that something is missing, if there is anything behind it.
+                    assert_eq!(found.is_cut, lost < 5, "{lost}");
+                }
+                Err(damaged) => assert!(lost < 3 && damaged.at_byte == lost * each, "{lost}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_file_held_before_is_not_read() {
+        let place = Place { segment: SEGMENT, synced_bytes: 1 << 20 };
+        let old = encoded(&[9, 8, 7, 6, 5, 4].map(release), place);
+        let (new, _) = journal(SEGMENT + 1, 3);
+        for cut in 0..=new.len() {
+            let file = [&new[..cut], &old[cut..]].concat();
+            let found = scan(&file, SEGMENT + 1).unwrap();
+            assert_eq!(found.sound_bytes, cut / (new.len() / 3) * (new.len() / 3), "cut at {cut}");
+            assert_eq!(found.records.len(), cut / (new.len() / 3), "cut at {cut}");
+        }
+        let file = [&new[..], &old[new.len()..]].concat();
+        assert!(!scan(&file, SEGMENT + 1).unwrap().is_cut);
+    }
+
+    #[test]
     fn mutated_journals_read_as_what_is_sound_in_them() {
-        let (bytes, _) = journal(6);
+        let (bytes, _) = journal(SEGMENT, 6);
         let mut state = 0x9E37_79B9_7F4A_7C15u64;
         let mut next = |below: usize| {
             state ^= state << 13;
@@ -299,10 +417,10 @@ mod tests {
     }
 
     #[test]
-    fn zeros_behind_the_end_are_a_torn_end() {
-        let (mut bytes, ends) = journal(2);
+    fn zeros_behind_the_end_are_the_end() {
+        let (mut bytes, ends) = journal(SEGMENT, 2);
         bytes.extend([0; 4096]);
-        let scan = scan(&bytes).unwrap();
-        assert_eq!((scan.records.len(), scan.sound_bytes), (2, ends[2]));
+        let scan = scan(&bytes, SEGMENT).unwrap();
+        assert_eq!((scan.records.len(), scan.sound_bytes, scan.is_cut), (2, ends[2], false));
     }
 }

@@ -73,7 +73,7 @@ async fn a_deferred_write_that_fails_is_told_to_all_until_it_succeeds() {
     assert_eq!(engine.remaining(&call(1, 0, 10)).await, Ok(Some(Micros(100))));
     // One that is refused for it leaves nothing to be taken for a call under way.
     assert_eq!(engine.reserve("", call(1, 0, 10), Write::Now).await, Err(Refusal::Unavailable));
-    let file = std::fs::OpenOptions::new().append(true).open(directory.path().join("000000000001.journal"));
+    let file = std::fs::OpenOptions::new().write(true).open(directory.path().join("000000000001.journal"));
     match &mut engine.inner.core().journal {
         Journal::File(journal) => journal.set_file(file.unwrap()),
         Journal::Table(_) => unreachable!(),
