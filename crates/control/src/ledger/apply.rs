@@ -172,7 +172,9 @@ async fn write_rows(
     let calls: Vec<String> = batch.iter().map(|settlement| settlement.settle.call_id.to_string()).collect();
     let present = if verify { tx.calls_with_entries(&calls).await? } else { Default::default() };
     let missing = batch.iter().filter(|settlement| !present.contains(settlement.settle.call_id.as_str()));
-    let mut entries: Vec<Entry> = missing.flat_map(Settlement::entries).collect();
+    // Nearly all calls have one.
+    let mut entries: Vec<Entry> = Vec::with_capacity(batch.len());
+    entries.extend(missing.flat_map(Settlement::entries));
     tx.name_users(&mut entries).await?;
     tx.insert_entries(&entries, now_ms).await?;
     tx.add_sums(&Sums::of(&entries)).await?;

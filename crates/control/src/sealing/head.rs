@@ -149,9 +149,12 @@ impl HeldHead {
         let mut root = Root::next(self.log.name(), head.last.as_ref(), &leaves, times, now_ms);
         root.kept_from = kept_from.unwrap_or(root.kept_from);
         let record = root.clone().sign(&head.key, leaves);
-        let line: Arc<str> = serde_json::to_string(&record)
-            .map_err(|_| StoreError::Corrupt { what: "a signed root".to_owned() })?
-            .into();
+        // Some hundred bytes for each row.
+        let mut line = Vec::with_capacity((record.leaves.len() + 8) * 128);
+        let is_written = serde_json::to_writer(&mut line, &record).is_ok();
+        let line = is_written.then_some(line).and_then(|line| String::from_utf8(line).ok());
+        let line: Arc<str> =
+            line.ok_or_else(|| StoreError::Corrupt { what: "a signed root".to_owned() })?.into();
         head.last = Some(root.clone());
         let batch = root.batch;
         self.sealed.push((root, line.clone()));

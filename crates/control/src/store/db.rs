@@ -1,15 +1,20 @@
 //! The two databases behind one executor.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sea_query::{PostgresQueryBuilder, QueryStatementWriter, SelectStatement, SqliteQueryBuilder};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::query::Query;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, ConnectOptions, SqlSafeStr, SqlStr};
+use sqlx::{
+    Arguments, AssertSqlSafe, ConnectOptions, Database, Encode, IntoArguments, Postgres, SqlSafeStr, SqlStr,
+    Sqlite, Type,
+};
 
 use super::{Row, StoreError, Value};
 
@@ -74,19 +79,25 @@ impl From<String> for Sql {
     }
 }
 
-/// Binds each value in order to a query of either database.
-macro_rules! bind_all {
-    ($sql:expr, $params:expr) => {{
-        let mut query = sqlx::query($sql.0);
-        for value in $params {
-            query = match value {
-                Value::Text(text) => query.bind(text),
-                Value::Shared(text) => query.bind(text),
-                Value::Int(number) => query.bind(number),
-            };
-        }
-        query
-    }};
+/// A query with each value bound in order. The list is made at its length: statements of many rows have thousands.
+fn bound<DB>(sql: Sql, params: Vec<Value>) -> Result<Query<'static, DB, DB::Arguments>, StoreError>
+where
+    DB: Database<Arguments: IntoArguments<DB>>,
+    Option<String>: for<'q> Encode<'q, DB> + Type<DB>,
+    Arc<str>: for<'q> Encode<'q, DB> + Type<DB>,
+    Option<i64>: for<'q> Encode<'q, DB> + Type<DB>,
+{
+    let mut arguments = DB::Arguments::default();
+    arguments.reserve(params.len(), 0);
+    for value in params {
+        let added = match value {
+            Value::Text(text) => arguments.add(text),
+            Value::Shared(text) => arguments.add(text),
+            Value::Int(number) => arguments.add(number),
+        };
+        added.map_err(sqlx::Error::Encode)?;
+    }
+    Ok(sqlx::query_with(sql.0, arguments))
 }
 
 impl Db {
@@ -124,11 +135,11 @@ impl Db {
         let sql = sql.into();
         Ok(match self {
             Db::Sqlite { pool, .. } => {
-                let rows = bind_all!(sql, params).fetch_all(pool).await?;
+                let rows = bound::<Sqlite>(sql, params)?.fetch_all(pool).await?;
                 rows.into_iter().map(|row| Row::Sqlite(Box::new(row))).collect()
             }
             Db::Postgres { pool } => {
-                let rows = bind_all!(sql, params).fetch_all(pool).await?;
+                let rows = bound::<Postgres>(sql, params)?.fetch_all(pool).await?;
                 rows.into_iter().map(|row| Row::Postgres(Box::new(row))).collect()
             }
         })
@@ -142,12 +153,14 @@ impl Db {
     ) -> Result<Option<Row>, StoreError> {
         let sql = sql.into();
         Ok(match self {
-            Db::Sqlite { pool, .. } => {
-                bind_all!(sql, params).fetch_optional(pool).await?.map(|row| Row::Sqlite(Box::new(row)))
-            }
-            Db::Postgres { pool } => {
-                bind_all!(sql, params).fetch_optional(pool).await?.map(|row| Row::Postgres(Box::new(row)))
-            }
+            Db::Sqlite { pool, .. } => bound::<Sqlite>(sql, params)?
+                .fetch_optional(pool)
+                .await?
+                .map(|row| Row::Sqlite(Box::new(row))),
+            Db::Postgres { pool } => bound::<Postgres>(sql, params)?
+                .fetch_optional(pool)
+                .await?
+                .map(|row| Row::Postgres(Box::new(row))),
         })
     }
 
@@ -220,11 +233,11 @@ impl Connection {
     pub(super) async fn fetch_all(&mut self, sql: Sql, params: Vec<Value>) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
             Connection::Sqlite(connection) => {
-                let rows = bind_all!(sql, params).fetch_all(connection.as_mut()).await?;
+                let rows = bound::<Sqlite>(sql, params)?.fetch_all(connection.as_mut()).await?;
                 rows.into_iter().map(|row| Row::Sqlite(Box::new(row))).collect()
             }
             Connection::Postgres(connection) => {
-                let rows = bind_all!(sql, params).fetch_all(Self::pg(connection)).await?;
+                let rows = bound::<Postgres>(sql, params)?.fetch_all(Self::pg(connection)).await?;
                 rows.into_iter().map(|row| Row::Postgres(Box::new(row))).collect()
             }
         })
@@ -233,10 +246,10 @@ impl Connection {
     pub(super) async fn execute(&mut self, sql: Sql, params: Vec<Value>) -> Result<u64, StoreError> {
         Ok(match self {
             Connection::Sqlite(connection) => {
-                bind_all!(sql, params).execute(connection.as_mut()).await?.rows_affected()
+                bound::<Sqlite>(sql, params)?.execute(connection.as_mut()).await?.rows_affected()
             }
             Connection::Postgres(connection) => {
-                bind_all!(sql, params).execute(Self::pg(connection)).await?.rows_affected()
+                bound::<Postgres>(sql, params)?.execute(Self::pg(connection)).await?.rows_affected()
             }
         })
     }

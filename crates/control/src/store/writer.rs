@@ -332,10 +332,13 @@ async fn commit_group(tx: &mut Tx, group: Vec<Job>, told: &Told) {
     tx.raised.clear();
     tx.changed.clear();
     tx.held.clear();
+    // What is the whole transaction needs no savepoint, for which every page that changes would be copied.
+    let is_alone = group.len() == 1;
+    let mut last = "COMMIT";
     let mut finishes = Vec::with_capacity(group.len());
     let mut failed = tx.execute("BEGIN IMMEDIATE", Vec::new()).await.err().map(Arc::new);
     for job in group {
-        if failed.is_none() {
+        if failed.is_none() && !is_alone {
             failed = tx.execute("SAVEPOINT job", Vec::new()).await.err().map(Arc::new);
         }
         if let Some(error) = &failed {
@@ -345,8 +348,12 @@ async fn commit_group(tx: &mut Tx, group: Vec<Job>, told: &Told) {
         }
         let (raised_before, sealed_before) = (tx.raised.len(), tx.sealed_batches());
         let (keep, finish) = job(Ok(tx)).await;
-        let end = if keep { "RELEASE job" } else { "ROLLBACK TO job" };
-        let ended = tx.execute(end, Vec::new()).await;
+        if is_alone {
+            last = if keep { "COMMIT" } else { "ROLLBACK" };
+        } else {
+            let end = if keep { "RELEASE job" } else { "ROLLBACK TO job" };
+            failed = tx.execute(end, Vec::new()).await.err().map(Arc::new);
+        }
         if !keep {
             tx.raised.truncate(raised_before);
             if tx.sealed_batches() != sealed_before {
@@ -354,10 +361,9 @@ async fn commit_group(tx: &mut Tx, group: Vec<Job>, told: &Told) {
             }
         }
         finishes.push(finish);
-        failed = ended.err().map(Arc::new);
     }
     if failed.is_none() {
-        failed = tx.execute("COMMIT", Vec::new()).await.err().map(Arc::new);
+        failed = tx.execute(last, Vec::new()).await.err().map(Arc::new);
     }
     match failed {
         None => {

@@ -21,6 +21,26 @@ both_databases! {
         assert_eq!(rows.len(), 25);
     }
 
+    async fn a_job_that_is_alone_and_fails_leaves_nothing(t) {
+        let insert = |name: &'static str, fails: bool| {
+            let store = t.store.clone();
+            async move {
+                store.write(move |tx| Box::pin(async move {
+                    let sql = "INSERT INTO account (id, name, created_at_ms) VALUES ($1, $1, 0)";
+                    tx.execute(sql, params![name]).await?;
+                    if fails { Err(StoreError::Corrupt { what: "asked to fail".into() }) } else { Ok(()) }
+                })).await
+            }
+        };
+        // Each is over before the next begins.
+        for (name, fails) in [("11", false), ("12", true), ("13", true), ("14", false)] {
+            assert_eq!(insert(name, fails).await.is_err(), fails, "{name}");
+        }
+        let rows = t.store.db().fetch_all("SELECT id FROM account ORDER BY id", Vec::new()).await.unwrap();
+        let ids: Vec<String> = rows.iter().map(|row| row.text("id").unwrap()).collect();
+        assert_eq!(ids, ["11", "14"]);
+    }
+
     async fn a_panic_is_an_error_and_the_writer_lives_on(t) {
         let panicked: Result<(), StoreError> =
             t.store.write(|_tx| Box::pin(async { panic!("a defect") })).await;

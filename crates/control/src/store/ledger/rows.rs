@@ -53,6 +53,10 @@ pub(super) const COLUMNS: [&str; 24] = [
     "end_user_id",
 ];
 
+/// The values of [`COLUMNS`], and of [`SEAL_COLUMNS`] behind them.
+type EntryRow = [Value; COLUMNS.len() + SEAL_COLUMNS.len()];
+const SEAL_COLUMNS: [&str; 2] = ["tag", "batch"];
+
 /// What every query of entries selects.
 pub(super) fn columns() -> String {
     COLUMNS.join(", ")
@@ -85,8 +89,8 @@ impl Texts {
         self.labels.entry(label).or_insert_with(|| label.as_str().into()).clone()
     }
 
-    /// What [`COLUMNS`] have.
-    fn values(&mut self, entry: &Entry) -> Result<[Value; COLUMNS.len()], StoreError> {
+    /// What [`COLUMNS`] have, and room for what seals them.
+    fn values(&mut self, entry: &Entry) -> Result<EntryRow, StoreError> {
         let text = |text: &Arc<str>| Value::from(text.clone());
         Ok([
             text(&entry.id),
@@ -113,6 +117,8 @@ impl Texts {
             entry.postpaid.into(),
             entry.resource_group_id.as_ref().map(Arc::<str>::from).into(),
             entry.end_user_id.as_ref().map(Arc::<str>::from).into(),
+            None::<&str>.into(),
+            None::<i64>.into(),
         ])
     }
 }
@@ -164,7 +170,7 @@ fn add(bytes: &mut Vec<u8>, text: Option<&[u8]>) {
 /// `SELECT` of every column of an entry, with what seals it.
 pub(in crate::store) fn rows_of_ledger() -> SelectStatement {
     let mut select = Query::select();
-    select.from("ledger_entry").columns(COLUMNS).columns(["tag", "batch"]);
+    select.from("ledger_entry").columns(COLUMNS).columns(SEAL_COLUMNS);
     select
 }
 
@@ -316,18 +322,16 @@ impl Tx {
     /// Inserts entries; `Unique` if a call has entries already. Where this process seals, many entries are sealed at
     /// once, and never touched again; few, of which each would cost a signature, are marked, and sealed later together.
     pub(crate) async fn insert_entries(&mut self, entries: &[Entry], now_ms: i64) -> Result<(), StoreError> {
-        let columns: Vec<&str> = COLUMNS.into_iter().chain(["tag", "batch"]).collect();
+        let columns: Vec<&str> = COLUMNS.into_iter().chain(SEAL_COLUMNS).collect();
         let (mut texts, mut bytes) = (Texts::default(), Vec::new());
         let mut rows = Vec::with_capacity(entries.len());
         for entry in entries {
-            let mut row = Vec::with_capacity(columns.len());
-            row.extend(texts.values(entry)?);
-            rows.push(row);
+            rows.push(texts.values(entry)?);
         }
         let is_many = entries.len() >= SEALED_AT_ONCE_MIN;
         let head = if is_many { self.take_head(Log::Ledger).await? } else { None };
         if let Some(head) = head {
-            let leaf = |(entry, row): (&Entry, &Vec<Value>)| {
+            let leaf = |(entry, [row @ .., _, _]): (&Entry, &EntryRow)| {
                 put_sealed_bytes(row, &mut bytes);
                 Leaf(entry.id.clone(), leaf_hash(&bytes))
             };
@@ -335,11 +339,12 @@ impl Tx {
             let times = entries.iter().map(|entry| entry.created_at_ms);
             let batch = self.seal(head, leaves, times, None, now_ms).await?;
             let no_tag: Arc<str> = "".into();
-            rows.iter_mut().for_each(|row| row.extend(params![no_tag.clone(), batch]));
+            for [.., tag, of_batch] in &mut rows {
+                (*tag, *of_batch) = (no_tag.clone().into(), batch.into());
+            }
         } else {
-            for row in &mut rows {
-                let tag = self.audit_tag(&sealed_bytes(row));
-                row.extend(params![tag, None::<i64>]);
+            for [row @ .., tag, _] in &mut rows {
+                *tag = self.audit_tag(&sealed_bytes(row)).into();
             }
         }
         self.insert_many("ledger_entry", &columns, rows).await
