@@ -266,24 +266,27 @@ pub(super) async fn sync_files(inner: Arc<Inner>) {
         if !cancelled {
             tokio::time::sleep(SYNC_EVERY).await;
         }
-        let (file, place) = {
+        let upkeep = {
             let mut core = inner.core();
             // What is left by calls that were given up.
             core.write_file_or_say();
-            match &core.journal {
-                Journal::File(file) => file.active(),
+            match &mut core.journal {
+                Journal::File(file) => file.upkeep(),
                 Journal::Table(_) => return,
             }
         };
-        let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
-        let is_synced = matches!(synced, Ok(Ok(())));
-        if !is_synced {
+        let done = tokio::task::spawn_blocking(|| upkeep.run()).await;
+        let done = done.ok().and_then(Result::ok);
+        if done.is_none() {
             tracing::error!(
                 "the ledger's journal cannot be synchronised; calls are refused until the next start"
             );
         }
         if let Journal::File(file) = &mut inner.core().journal {
-            if is_synced { file.synced(place) } else { file.set_broken() }
+            match done {
+                Some(done) => file.kept_up(done),
+                None => file.set_broken(),
+            }
         }
         if cancelled {
             return;

@@ -3,8 +3,9 @@
 //! A record that was written survives the end of this process, however it ends. Records of calls that are decided in one
 //! turn of the runtime are written by one write(), for which all of them wait. A background task calls fdatasync some
 //! 20 ms after something new: what the machine's own end can cost.
-//! A segment is done when all its settlements are rows; calls under way are written again into the next one. Its file is
-//! then written again from the start, as a later segment, for new pages and blocks are most of what a write costs. The lock
+//! A segment is done when all its settlements are rows, and the calls that were under way at its end are on the disk at the
+//! start of the next one. Its file is then written again from its start, as a later segment, for new pages and blocks are
+//! most of what a write costs. No decision waits for the disk: files are made ready and synchronised by that task. The lock
 //! file is held for the life of the process, and the system gives it up with the process.
 
 use std::collections::BTreeMap;
@@ -45,6 +46,12 @@ pub(crate) struct FileJournal {
     length: u64,
     /// Of these, how many are known to be on the disk.
     synced: u64,
+    /// And how many are calls that were under way at its beginning.
+    begun: u64,
+    /// Files of earlier segments whose ends may not be on the disk.
+    ended: Vec<Arc<File>>,
+    /// The next segment's file, once it is ready.
+    next: Option<File>,
     /// Files that are there to be written again.
     spares: Vec<PathBuf>,
     /// Records that are not written yet.
@@ -87,6 +94,9 @@ impl FileJournal {
             number,
             length: 0,
             synced: 0,
+            begun: 0,
+            ended: Vec::new(),
+            next: None,
             spares: Vec::new(),
             waiting: Vec::with_capacity(4096),
             batch: Arc::default(),
@@ -168,15 +178,26 @@ impl FileJournal {
         (self.file, self.broken) = (Arc::new(file), false);
     }
 
-    /// The file to synchronise, and what [`FileJournal::synced`] is to be told then.
-    pub(crate) fn active(&self) -> (Arc<File>, Place) {
-        (self.file.clone(), Place { segment: self.number, synced_bytes: self.length })
+    /// What is to be done where nobody waits for it. Whoever does it asks for no more meanwhile.
+    pub(crate) fn upkeep(&mut self) -> Upkeep {
+        let is_half = self.length > SEGMENT_BYTES_IDLE / 2;
+        let directory = (is_half && self.next.is_none()).then(|| self.directory.clone());
+        Upkeep {
+            files: self.ended.iter().chain([&self.file]).cloned().collect(),
+            place: Place { segment: self.number, synced_bytes: self.length },
+            next: directory.map(|directory| (directory, self.spares.pop())),
+        }
     }
 
-    /// So much of a segment is on the disk, which the records behind it tell.
-    pub(crate) fn synced(&mut self, place: Place) {
+    /// That is done: so much is on the disk, which the records behind it tell.
+    pub(crate) fn kept_up(&mut self, done: KeptUp) {
+        let KeptUp { files, place, next } = done;
+        self.ended.retain(|file| !files.iter().any(|synced| Arc::ptr_eq(file, synced)));
+        // What was begun meanwhile is not. While there was no file for it, nothing was.
         if place.segment == self.number {
             self.synced = self.synced.max(place.synced_bytes);
+            self.next = next.or(self.next.take());
+            self.remove_done();
         }
     }
 
@@ -189,6 +210,10 @@ impl FileJournal {
     }
 
     fn remove_done(&mut self) {
+        // What an earlier one ends with, and the calls under way that this one begins with, have no other record.
+        if !self.ended.is_empty() || self.synced < self.begun {
+            return;
+        }
         let active = self.number;
         self.unapplied.retain(|number, left| {
             if *left > 0 || *number == active {
@@ -207,47 +232,93 @@ impl FileJournal {
         });
     }
 
-    /// Begins a new segment with the calls under way if the old one is long enough.
+    /// Begins a new segment with the calls under way if the old one is long enough and a file is ready.
     pub(crate) fn rotate_if_long<'a>(
         &mut self,
         open: impl Iterator<Item = &'a Arc<Reserve>>,
     ) -> Result<(), LedgerError> {
         let idle = self.unapplied.values().all(|left| *left == 0);
-        if self.length > SEGMENT_BYTES_MAX || (idle && self.length > SEGMENT_BYTES_IDLE) {
-            self.rotate(open)?;
+        let is_long = self.length > SEGMENT_BYTES_MAX || (idle && self.length > SEGMENT_BYTES_IDLE);
+        if !is_long || self.next.is_none() {
+            return Ok(());
         }
-        Ok(())
+        // They are counted in the old one.
+        self.write()?;
+        self.next.take().map_or(Ok(()), |next| self.rotate(next, open))
+    }
+
+    /// Begins a new segment without calls under way, however short the old one is, and synchronises both.
+    #[cfg(test)]
+    pub(crate) fn rotate_now(&mut self) {
+        self.write().expect("room for what waits");
+        let spare = self.spares.pop();
+        let next = create(&self.directory, self.number + 1, spare).expect("a file");
+        self.rotate(next, std::iter::empty()).expect("a new segment");
+        let done = self.upkeep().run().expect("synchronised");
+        self.kept_up(done);
     }
 
     /// Begins a new segment with the calls under way.
-    pub(crate) fn rotate<'a>(
+    fn rotate<'a>(
         &mut self,
+        next: File,
         open: impl Iterator<Item = &'a Arc<Reserve>>,
     ) -> Result<(), LedgerError> {
-        // They are counted in the old one.
-        self.write()?;
-        let path = path_of(&self.directory, self.number);
-        self.file.sync_data().map_err(|error| failed(&path, error))?;
         let place = Place { segment: self.number + 1, synced_bytes: 0 };
+        let next_path = path_of(&self.directory, place.segment);
         let mut under_way = Vec::new();
         for reserve in open {
             record::encode(&Record::Reserve(reserve.clone()), place, &mut under_way)
-                .map_err(|error| failed(&path, error))?;
+                .map_err(|error| failed(&next_path, error))?;
         }
-        let next = create(&self.directory, place.segment, self.spares.pop())?;
-        let next_path = path_of(&self.directory, place.segment);
-        next.write_all_at(&under_way, 0).and_then(|()| next.sync_data()).map_err(|error| {
+        next.write_all_at(&under_way, 0).map_err(|error| {
             // Half a segment must not be read as a whole one; the old one goes on.
             let _ = std::fs::remove_file(&next_path);
             failed(&next_path, error)
         })?;
         self.unapplied.entry(self.number).or_default();
         self.number = place.segment;
-        self.file = Arc::new(next);
+        self.ended.push(std::mem::replace(&mut self.file, Arc::new(next)));
         self.length = u64::try_from(under_way.len()).unwrap_or(u64::MAX);
-        self.synced = self.length;
+        (self.synced, self.begun) = (0, self.length);
         self.remove_done();
         Ok(())
+    }
+}
+
+/// What is to be done for a journal without holding it.
+#[derive(Debug)]
+pub(crate) struct Upkeep {
+    files: Vec<Arc<File>>,
+    place: Place,
+    next: Option<(PathBuf, Option<PathBuf>)>,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub(crate) struct KeptUp {
+    files: Vec<Arc<File>>,
+    place: Place,
+    next: Option<File>,
+}
+
+impl Upkeep {
+    /// Waits for the disk.
+    pub(crate) fn run(self) -> std::io::Result<KeptUp> {
+        let Self { files, place, next } = self;
+        files.iter().try_for_each(|file| file.sync_data())?;
+        let next = next.and_then(|(directory, spare)| {
+            create(&directory, place.segment + 1, spare)
+                .inspect_err(|error| {
+                    let error: &(dyn std::error::Error + 'static) = error;
+                    tracing::error!(
+                        error,
+                        "the ledger's next journal file cannot be made; the old one goes on"
+                    );
+                })
+                .ok()
+        });
+        Ok(KeptUp { files, place, next })
     }
 }
 

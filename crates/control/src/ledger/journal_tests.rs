@@ -8,7 +8,7 @@ use creel_wire::id::CallId;
 
 use super::LedgerError;
 use super::journal::FileJournal;
-use super::record::{self, Place, Record, Settle};
+use super::record::{self, Record, Settle};
 
 fn settle(number: usize) -> Record {
     let call_id = CallId::parse(&format!("call-{number}")).unwrap();
@@ -90,7 +90,7 @@ fn what_waits_stays_in_the_segment_that_counts_it() {
     let directory = tempfile::tempdir().unwrap();
     let (mut journal, _) = FileJournal::open(directory.path()).unwrap();
     let segment = journal.append(&settle(0)).unwrap();
-    journal.rotate(std::iter::empty()).unwrap();
+    journal.rotate_now();
     assert_eq!(
         (in_file(directory.path(), segment), in_file(directory.path(), 2)),
         (vec![settle(0)], Vec::new())
@@ -115,12 +115,12 @@ fn the_file_of_a_segment_that_is_done_is_written_again() {
     for number in 0..9 {
         journal.append(&settle(number)).unwrap();
     }
-    journal.rotate(std::iter::empty()).unwrap();
+    journal.rotate_now();
     journal.applied(1, 9);
     assert_eq!(names(), ["000000000001.spare", "000000000002.journal"]);
     let length = std::fs::metadata(directory.path().join("000000000001.spare")).unwrap().len();
     journal.append(&settle(10)).unwrap();
-    journal.rotate(std::iter::empty()).unwrap();
+    journal.rotate_now();
     assert_eq!(names(), ["000000000002.journal", "000000000003.journal"]);
     journal.append(&settle(11)).unwrap();
     journal.write().unwrap();
@@ -132,7 +132,7 @@ fn the_file_of_a_segment_that_is_done_is_written_again() {
     // Only two are kept, however many are done at once.
     for segment in 4..8 {
         journal.append(&settle(segment)).unwrap();
-        journal.rotate(std::iter::empty()).unwrap();
+        journal.rotate_now();
     }
     for segment in 2..7 {
         journal.applied(segment, 2);
@@ -154,9 +154,9 @@ fn a_failed_write_is_made_good_in_a_file_that_is_written_again() {
     for number in 0..9 {
         journal.append(&settle(number)).unwrap();
     }
-    journal.rotate(std::iter::empty()).unwrap();
+    journal.rotate_now();
     journal.applied(1, 9);
-    journal.rotate(std::iter::empty()).unwrap();
+    journal.rotate_now();
     journal.append(&settle(1)).unwrap();
     journal.write().unwrap();
     let file = directory.path().join("000000000003.journal");
@@ -178,13 +178,11 @@ fn what_was_synchronised_and_cannot_be_read_is_damage() {
     let (mut journal, _) = FileJournal::open(directory.path()).unwrap();
     journal.append(&settle(0)).unwrap();
     journal.write().unwrap();
-    let (file, place) = journal.active();
+    let upkeep = journal.upkeep();
     journal.append(&settle(1)).unwrap();
     journal.write().unwrap();
-    // Only so much of it was written by then; another segment's is not this one's.
-    file.sync_data().unwrap();
-    journal.synced(place);
-    journal.synced(Place { segment: 9, synced_bytes: 1 << 20 });
+    // Only so much of it was written by then.
+    journal.kept_up(upkeep.run().unwrap());
     journal.append(&settle(2)).unwrap();
     drop(journal);
     let file = directory.path().join("000000000001.journal");

@@ -105,3 +105,52 @@ async fn settlements_that_fill_a_transaction_wait_for_no_more() {
         assert_eq!(is_told(), number == apply::BATCH_CALLS_MAX, "{number}");
     }
 }
+
+#[tokio::test]
+async fn a_segment_is_kept_until_the_calls_under_way_at_its_end_are_on_the_disk_again() {
+    let (engine, directory, mut commands) = engine();
+    let names = || {
+        let names = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+        names.retain(|name| name != "lock");
+        names.sort();
+        names
+    };
+    let upkeep = || match &mut engine.inner.core().journal {
+        Journal::File(file) => file.upkeep(),
+        Journal::Table(_) => unreachable!(),
+    };
+    let keep_up = || {
+        let done = upkeep().run().unwrap();
+        match &mut engine.inner.core().journal {
+            Journal::File(file) => file.kept_up(done),
+            Journal::Table(_) => unreachable!(),
+        }
+    };
+    engine.reserve("", call(0, 0, 1), Write::Deferred).await.unwrap();
+    for number in 1..=8_000 {
+        let call = call(number, 0, 1);
+        engine.reserve("", call.clone(), Write::Deferred).await.unwrap();
+        engine.settle(&call.call_id, Usage::default(), UsageSource::Upstream, Write::Deferred).await.unwrap();
+    }
+    engine.write_deferred().unwrap();
+    let mut settled = Vec::new();
+    while let Ok(Command::Apply(settlement)) = commands.try_recv() {
+        settled.push(settlement);
+    }
+    let (first, last) = settled.split_at(7_999);
+    engine.inner.applied(first);
+    // The next file is made where nobody waits for it.
+    keep_up();
+    assert_eq!(names(), ["000000000001.journal", "000000000002.journal"]);
+    engine.inner.applied(last);
+    assert_eq!(names(), ["000000000001.journal", "000000000002.journal"], "the disk has not got it yet");
+    engine.reserve("", call(9_000, 0, 1), Write::Deferred).await.unwrap();
+    engine.write_deferred().unwrap();
+    keep_up();
+    assert_eq!(names(), ["000000000001.spare", "000000000002.journal"]);
+    drop(engine);
+    let (_, found) = FileJournal::open(directory.path()).unwrap();
+    let calls: Vec<&CallId> = found.records.iter().map(Record::call_id).collect();
+    assert_eq!(calls, [&call(0, 0, 1).call_id, &call(9_000, 0, 1).call_id]);
+}
