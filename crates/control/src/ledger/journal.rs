@@ -327,6 +327,12 @@ impl Drop for FileJournal {
         if let Err(error) = self.write() {
             tracing::error!(error = %error, "the last records of the ledger's journal are not written");
         }
+        // The next start has nothing to read but what is needed; where this fails it reads more.
+        let _ = self.file.set_len(self.length);
+        let next = self.next.take().map(|_| path_of(&self.directory, self.number + 1));
+        for unused in self.spares.drain(..).chain(next) {
+            let _ = std::fs::remove_file(unused);
+        }
     }
 }
 

@@ -139,8 +139,13 @@ fn the_file_of_a_segment_that_is_done_is_written_again() {
     }
     assert_eq!(names(), ["000000000002.spare", "000000000003.spare", "000000000007.journal"]);
     journal.append(&settle(20)).unwrap();
+    // A process that is killed leaves them, and the next one takes nothing of them for its own: it may count from one again.
+    let spare = directory.path().join("000000000003.spare");
+    let left = std::fs::read(&spare).unwrap();
     drop(journal);
-    // The next process takes nothing of what they held before for its own, though it may count from one again.
+    assert_eq!(names(), ["000000000007.journal"]);
+    assert_eq!(in_file(directory.path(), 7), [settle(20)], "nothing else is left to read");
+    std::fs::write(&spare, left).unwrap();
     let (_journal, found) = FileJournal::open(directory.path()).unwrap();
     assert_eq!(found.records, [settle(20)]);
     found.remove().unwrap();
