@@ -205,10 +205,16 @@ impl Inner {
         for (segment, settlements) in by_segment {
             core.journal_applied(segment, settlements);
         }
-        if let Err(error) = core.rotate_if_long() {
-            tracing::error!(error = %error, "a new journal file cannot be begun; the old one goes on");
-        }
+        let rotated = core.rotate_if_long();
         drop(core);
+        match rotated {
+            // Where no call comes any more, nobody else would have it synchronised, and the old file would stay.
+            Ok(true) => self.dirty.notify_one(),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(error = %error, "a new journal file cannot be begun; the old one goes on");
+            }
+        }
         self.backlog_shrinks(batch.len());
     }
 }

@@ -114,11 +114,11 @@ impl Core {
         }
     }
 
-    /// Keeps the journal short.
-    pub(crate) fn rotate_if_long(&mut self) -> Result<(), LedgerError> {
+    /// Keeps the journal short. Tells whether there is something to synchronise for that.
+    pub(crate) fn rotate_if_long(&mut self) -> Result<bool, LedgerError> {
         match &mut self.journal {
             Journal::File(file) => file.rotate_if_long(self.book.open()),
-            Journal::Table(_) => Ok(()),
+            Journal::Table(_) => Ok(false),
         }
     }
 }

@@ -232,19 +232,20 @@ impl FileJournal {
         });
     }
 
-    /// Begins a new segment with the calls under way if the old one is long enough and a file is ready.
+    /// Begins a new segment with the calls under way if the old one is long enough and a file is ready. Tells whether it
+    /// has, for both are to be synchronised then.
     pub(crate) fn rotate_if_long<'a>(
         &mut self,
         open: impl Iterator<Item = &'a Arc<Reserve>>,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<bool, LedgerError> {
         let idle = self.unapplied.values().all(|left| *left == 0);
         let is_long = self.length > SEGMENT_BYTES_MAX || (idle && self.length > SEGMENT_BYTES_IDLE);
         if !is_long || self.next.is_none() {
-            return Ok(());
+            return Ok(false);
         }
         // They are counted in the old one.
         self.write()?;
-        self.next.take().map_or(Ok(()), |next| self.rotate(next, open))
+        self.next.take().map_or(Ok(false), |next| self.rotate(next, open).map(|()| true))
     }
 
     /// Begins a new segment without calls under way, however short the old one is, and synchronises both.

@@ -143,7 +143,10 @@ async fn a_segment_is_kept_until_the_calls_under_way_at_its_end_are_on_the_disk_
     // The next file is made where nobody waits for it.
     keep_up();
     assert_eq!(names(), ["000000000001.journal", "000000000002.journal"]);
+    let is_dirty = || engine.inner.dirty.notified().now_or_never().is_some();
+    assert!(is_dirty() && !is_dirty());
     engine.inner.applied(last);
+    assert!(is_dirty(), "whoever synchronises is told");
     assert_eq!(names(), ["000000000001.journal", "000000000002.journal"], "the disk has not got it yet");
     engine.reserve("", call(9_000, 0, 1), Write::Deferred).await.unwrap();
     engine.write_deferred().unwrap();

@@ -201,11 +201,14 @@ async fn a_damaged_journal_stops_the_start_and_a_torn_one_does_not() {
         .unwrap();
     // What the machine may have lost is no damage; the records behind what is synchronised tell it.
     let all = std::fs::read(&file).unwrap();
-    while last_synced(&std::fs::read(&file).unwrap()) < all.len() {
-        let held = process.reserve(world.call(Some(UNIT), output(10))).await;
-        process.ledger.release(held).await;
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let told = async {
+        while last_synced(&std::fs::read(&file).unwrap()) < all.len() {
+            let held = process.reserve(world.call(Some(UNIT), output(10))).await;
+            process.ledger.release(held).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), told).await.expect("the file is synchronised");
     world.kill(process).await;
     let bytes = std::fs::read(&file).unwrap();
 
