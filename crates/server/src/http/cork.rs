@@ -6,6 +6,7 @@
 //!
 //! Only what is to be flushed waits, for as long as the tasks take that are ready now; then it is sent by one task of the
 //! lane, [`Turn::send`], whose place in the queue is behind theirs. Where a turn has one write only, it is not held back.
+//! A long write is not copied: its task waits, and writes once that has been.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -18,7 +19,7 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Bytes that wait on one connection at the most; what does not fit is written behind them at once.
+/// Bytes that wait on one connection at the most; a write that does not fit is written behind them, not kept.
 const WAITING_BYTES_MAX: usize = 16 << 10;
 
 thread_local! {
@@ -139,6 +140,17 @@ enum Peer {
     Upstream,
 }
 
+/// A write that is too long to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Long {
+    /// There is none.
+    Not,
+    /// Its task waits for the end of the turn.
+    Waits,
+    /// The turn has ended, or the system has taken a part: the task writes when it will.
+    Due,
+}
+
 struct Line {
     stream: TcpStream,
     peer: Peer,
@@ -146,6 +158,8 @@ struct Line {
     is_listed: bool,
     /// The system took less than was written: the connection's task goes on with the rest.
     is_blocked: bool,
+    /// What becomes of a write that is too long to be kept.
+    long: Long,
     failed: Option<io::Error>,
     /// Of the connection's task.
     waker: Option<Waker>,
@@ -172,6 +186,10 @@ impl Line {
     /// Sends at the end of a turn.
     fn send(&mut self, recorded: Result<(), Unrecorded>) {
         self.is_listed = false;
+        if self.long == Long::Waits {
+            self.long = Long::Due;
+            self.wake();
+        }
         if self.waiting.is_empty() {
             return;
         }
@@ -193,8 +211,18 @@ impl Line {
             }
         }
         self.is_blocked = true;
+        self.wake();
+    }
+
+    fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();
+        }
+    }
+
+    fn is_woken_by(&mut self, cx: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
         }
     }
 
@@ -235,9 +263,18 @@ impl Corked {
     }
 
     fn new(stream: TcpStream, peer: Peer) -> Self {
-        let (waiting, failed, waker) = (Vec::new(), None, None);
-        let line = Line { stream, peer, waiting, is_listed: false, is_blocked: false, failed, waker };
+        let (waiting, long, failed, waker) = (Vec::new(), Long::Not, None, None);
+        let line = Line { stream, peer, waiting, is_listed: false, is_blocked: false, long, failed, waker };
         Self(Arc::new(Mutex::new(line)))
+    }
+
+    /// Puts the connection among those that wait for the end of this turn; false where it need not.
+    fn list(&self, line: &mut Line, cx: &Context<'_>) -> bool {
+        line.is_listed = TURN.with_borrow(|turn| turn.as_ref().is_some_and(|turn| turn.list(&self.0)));
+        if line.is_listed {
+            line.is_woken_by(cx);
+        }
+        line.is_listed
     }
 }
 
@@ -273,9 +310,23 @@ impl AsyncWrite for Corked {
             ready!(line.poll_send(cx))?;
         }
         if length > WAITING_BYTES_MAX {
+            if line.long == Long::Waits {
+                line.is_woken_by(cx);
+                return Poll::Pending;
+            }
+            if line.long == Long::Not && self.list(&mut line, cx) {
+                line.long = Long::Waits;
+                return Poll::Pending;
+            }
+            line.long = Long::Due;
             line.record()?;
-            return Pin::new(&mut line.stream).poll_write_vectored(cx, slices);
+            let sent = ready!(Pin::new(&mut line.stream).poll_write_vectored(cx, slices))?;
+            if sent == length {
+                line.long = Long::Not;
+            }
+            return Poll::Ready(Ok(sent));
         }
+        line.long = Long::Not;
         line.waiting.reserve_exact(length);
         slices.iter().for_each(|slice| line.waiting.extend_from_slice(slice));
         Poll::Ready(Ok(length))
@@ -291,11 +342,7 @@ impl AsyncWrite for Corked {
             return Poll::Ready(Ok(()));
         }
         let may_wait = !line.is_blocked && line.failed.is_none();
-        if may_wait && TURN.with_borrow(|turn| turn.as_ref().is_some_and(|turn| turn.list(&self.0))) {
-            line.is_listed = true;
-            if !line.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                line.waker = Some(cx.waker().clone());
-            }
+        if may_wait && self.list(&mut line, cx) {
             return Poll::Ready(Ok(()));
         }
         line.poll_send(cx)
@@ -376,6 +423,43 @@ mod tests {
         assert_eq!((come(&far_a), come(&far_b)), (b"third and fifth".to_vec(), b"fourth".to_vec()));
         assert_eq!(count.load(Ordering::Relaxed), 3, "once for all");
         assert_eq!(lock(&a.0).waiting.capacity(), 0);
+    }
+
+    #[tokio::test]
+    async fn long_writes_of_a_turn_go_out_behind_one_record() {
+        let count = lane(Ok(()));
+        let (mut short, _far_short) = pair(Peer::Client).await;
+        write(&mut short, b".").await;
+        yield_now().await;
+        let long = vec![7; WAITING_BYTES_MAX + 1];
+        let (mut a, mut far_a) = pair(Peer::Upstream).await;
+        let (mut b, mut far_b) = pair(Peer::Upstream).await;
+        // As the only one of its turn it need not wait.
+        write(&mut a, &long).await;
+        assert_eq!((count.load(Ordering::Relaxed), lock(&a.0).long), (2, Long::Not));
+        write(&mut short, b".").await;
+        {
+            let mut first = std::pin::pin!(write(&mut a, &long));
+            let mut second = std::pin::pin!(write(&mut b, &long));
+            let is_held = poll_fn(|cx| {
+                Poll::Ready(first.as_mut().poll(cx).is_pending() && second.as_mut().poll(cx).is_pending())
+            });
+            assert!(is_held.await);
+            assert_eq!(count.load(Ordering::Relaxed), 2, "nothing was sent yet");
+            tokio::join!(first, second);
+        }
+        // Once at the end of the turn, and asked again by each, for which then there is nothing to write down.
+        assert_eq!(count.load(Ordering::Relaxed), 5);
+        // A short one in place of a long one that was given up, and what is flushed is sent.
+        write(&mut short, b".").await;
+        let given_up = poll_fn(|cx| Poll::Ready(Pin::new(&mut a).poll_write(cx, &long).is_pending())).await;
+        assert!(given_up && lock(&a.0).long == Long::Waits);
+        write(&mut a, b"short").await;
+        let mut come = vec![0; 2 * long.len() + 5];
+        far_a.read_exact(&mut come).await.expect("all of it");
+        assert!(come.ends_with(b"short"));
+        far_b.read_exact(&mut come[..long.len()]).await.expect("all of it");
+        assert_eq!(lock(&a.0).long, Long::Not);
     }
 
     #[tokio::test]
