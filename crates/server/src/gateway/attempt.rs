@@ -143,21 +143,20 @@ impl<B: Billing> Call<B> {
         true
     }
 
-    /// Sends the request to one target after the other until one begins an answer. `deadline` is that of its first byte.
+    /// Sends the request to one target after the other until one begins an answer. Gives the deadline of the rest, too.
     pub(super) async fn attempt(
         &mut self,
         headers: &HeaderMap,
         body: &Bytes,
         reply: &Reply,
-        deadline: &mut Deadline,
-    ) -> Result<Response<AnswerBody>, Failure> {
+    ) -> Result<(Response<AnswerBody>, Deadline), Failure> {
         let (provider, model) = (self.route.provider.clone(), self.route.model.clone());
         let (first_try, mut tries, mut tried) = (Instant::now(), 0, Tried::default());
         let mut failure: Option<Failure> = None;
         loop {
             // Nobody waits for another try after the client has gone.
-            let is_spent = tries >= TRIES_MAX || first_try.elapsed() > RETRY_MAX || reply.is_gone();
-            if let Some(failure) = failure.take_if(|_| is_spent) {
+            let is_spent = || tries >= TRIES_MAX || first_try.elapsed() > RETRY_MAX || reply.is_gone();
+            if let Some(failure) = failure.take_if(|_| is_spent()) {
                 return Err(failure);
             }
             let turn = self.gateway.turn(&provider.upstream);
@@ -171,7 +170,7 @@ impl<B: Billing> Call<B> {
                 tokio::time::sleep(self.gateway.limits.again_after * tries).await;
             }
             tries += 1;
-            let failed = match self.try_once(&chosen, headers, body, deadline).await {
+            let failed = match self.try_once(&chosen, headers, body).await {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
@@ -190,8 +189,7 @@ impl<B: Billing> Call<B> {
         chosen: &Chosen<'_>,
         headers: &HeaderMap,
         body: &Bytes,
-        deadline: &mut Deadline,
-    ) -> Result<Response<AnswerBody>, Failure> {
+    ) -> Result<(Response<AnswerBody>, Deadline), Failure> {
         let target = chosen.target;
         self.trail.tries += 1;
         self.trail.target = Some(target.clone());
@@ -214,8 +212,8 @@ impl<B: Billing> Call<B> {
             request.headers_mut().insert(upstream::TRACEPARENT, span);
         }
         let limits = &self.gateway.limits;
-        deadline.set(limits.first_byte_max, limits.call_max);
         let sent = Instant::now();
+        let mut deadline = Deadline::new(sent, limits.first_byte_max, limits.call_max);
         let outcome = deadline.guard(self.gateway.upstream.send(request)).await;
         let outcome = match outcome {
             Ok(Ok(answer)) if answer.status().is_success() => {
@@ -233,8 +231,10 @@ impl<B: Billing> Call<B> {
                 Err(Failure::Silent)
             }
         };
-        self.trail.waited += sent.elapsed();
-        outcome
+        let answered = Instant::now();
+        self.trail.waited += answered - sent;
+        deadline.set(answered, limits.silence_max, limits.call_max);
+        outcome.map(|answer| (answer, deadline))
     }
 
     /// What a failed try says of its target.
@@ -353,7 +353,7 @@ impl<B: Billing> Call<B> {
 async fn answered_with_error(answer: Response<AnswerBody>) -> Failure {
     let (head, mut body) = answer.into_parts();
     let mut text = Vec::new();
-    let mut deadline = Deadline::new(ERROR_MAX, ERROR_MAX);
+    let mut deadline = Deadline::new(Instant::now(), ERROR_MAX, ERROR_MAX);
     while let Ok(Some(Ok(frame))) = deadline.guard(body.frame()).await {
         let Ok(chunk) = frame.into_data() else { continue };
         text.extend_from_slice(&chunk);

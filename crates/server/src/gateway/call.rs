@@ -81,7 +81,7 @@ impl<B: Billing> Call<B> {
     pub(crate) async fn run(mut self: Box<Self>, reply: Reply) {
         // Taken, not copied: a stream may last an hour, and its request need not.
         let (headers, body) = (std::mem::take(&mut self.headers), std::mem::take(&mut self.body));
-        let (answer, sent, mut deadline) = loop {
+        let (answer, sent, deadline) = loop {
             match self.begin(&headers, &body, &reply).await {
                 Ok(begun) => break begun,
                 Err(None) => return,
@@ -90,8 +90,6 @@ impl<B: Billing> Call<B> {
             }
         };
         drop((headers, body));
-        let limits = &self.gateway.limits;
-        deadline.set(limits.silence_max, limits.call_max);
         self.relay(answer, &reply, sent, deadline).await;
     }
 
@@ -132,10 +130,8 @@ impl<B: Billing> Call<B> {
         let sample = Sample::of_request(body);
         let body = sent.body.map_or_else(|| body.clone(), Bytes::from);
         let sent = Sent { held, bound: bound.usage, sample, left_out: sent.left_out };
-        let limits = &self.gateway.limits;
-        let mut deadline = Deadline::new(limits.first_byte_max, limits.call_max);
-        match self.attempt(headers, &body, reply, &mut deadline).await {
-            Ok(answer) => Ok((answer, sent, deadline)),
+        match self.attempt(headers, &body, reply).await {
+            Ok((answer, deadline)) => Ok((answer, sent, deadline)),
             Err(failure) => {
                 self.release(sent.held).await;
                 Err(Some(failure))

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The time is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,20 +24,20 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// `end` after `total`, from now.
-    pub(crate) fn new(silence_max: Duration, total: Duration) -> Self {
-        Self { timer: None, silence_max, end: Instant::now() + total }
+    /// Its end is `total` after `now`, which its caller has just read: a call has a dozen such times.
+    pub(crate) fn new(now: Instant, silence_max: Duration, total: Duration) -> Self {
+        Self { timer: None, silence_max, end: now + total }
     }
 
-    /// Sets other limits, from now.
-    pub(crate) fn set(&mut self, silence_max: Duration, total: Duration) {
-        (self.silence_max, self.end) = (silence_max, Instant::now() + total);
+    /// Sets other limits, from `now`.
+    pub(crate) fn set(&mut self, now: Instant, silence_max: Duration, total: Duration) {
+        (self.silence_max, self.end) = (silence_max, now + total);
     }
 
-    /// Like [`Self::set`], but never later than the end in force.
+    /// Like [`Self::set`], from now, but never later than the end in force.
     pub(crate) fn shorten(&mut self, silence_max: Duration, total: Duration) {
         let end = self.end;
-        self.set(silence_max, total);
+        self.set(Instant::now(), silence_max, total);
         self.end = self.end.min(end);
     }
 
@@ -49,8 +49,10 @@ impl Deadline {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
-            let due = *due.get_or_insert_with(|| self.end.min(Instant::now() + self.silence_max));
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(TIMER_MAX)));
+            let mut now = None;
+            let mut now = || *now.get_or_insert_with(Instant::now);
+            let due = *due.get_or_insert_with(|| self.end.min(now() + self.silence_max));
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(now() + TIMER_MAX)));
             if due < timer.deadline() {
                 timer.as_mut().reset(due);
             }
@@ -71,6 +73,8 @@ impl Deadline {
 mod tests {
     use std::future::pending;
 
+    use tokio::time::sleep;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -78,7 +82,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_ends_a_call() {
         let begun = Instant::now();
-        let mut deadline = Deadline::new(3 * SECOND, 100 * SECOND);
+        let mut deadline = Deadline::new(begun, 3 * SECOND, 100 * SECOND);
         for _ in 0..5 {
             assert_eq!(deadline.guard(sleep(2 * SECOND)).await, Ok(()));
         }
@@ -89,11 +93,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn long_limits_hold_and_shorter_ones_after_them() {
         let begun = Instant::now();
-        let mut deadline = Deadline::new(100 * SECOND, 1_000 * SECOND);
+        let mut deadline = Deadline::new(begun, 100 * SECOND, 1_000 * SECOND);
         assert_eq!(deadline.guard(sleep(99 * SECOND)).await, Ok(()));
         assert_eq!(deadline.guard(pending::<()>()).await, Err(Elapsed));
         assert_eq!(begun.elapsed().as_secs(), 199);
-        deadline.set(SECOND, 1_000 * SECOND);
+        deadline.set(Instant::now(), SECOND, 1_000 * SECOND);
         assert_eq!(deadline.guard(pending::<()>()).await, Err(Elapsed));
         assert_eq!(begun.elapsed().as_secs(), 200);
     }
@@ -101,10 +105,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn signs_of_life_do_not_move_the_end() {
         let begun = Instant::now();
-        let mut deadline = Deadline::new(3 * SECOND, 5 * SECOND);
+        let mut deadline = Deadline::new(begun, 3 * SECOND, 5 * SECOND);
         while deadline.guard(sleep(2 * SECOND)).await.is_ok() {}
         assert_eq!(begun.elapsed().as_secs(), 5);
-        deadline.set(SECOND, 10 * SECOND);
+        deadline.set(Instant::now(), SECOND, 10 * SECOND);
         deadline.shorten(4 * SECOND, 100 * SECOND);
         while deadline.guard(sleep(2 * SECOND)).await.is_ok() {}
         assert_eq!(begun.elapsed().as_secs(), 15);

@@ -49,6 +49,7 @@ use http::header::{self, HeaderMap};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
+use tokio::time::Instant;
 
 use attempt::Trail;
 use call::Call;
@@ -191,7 +192,7 @@ impl<B: Billing> Gateway<B> {
             watch.refused(problem.code());
             Box::new(problem.response(dialect))
         };
-        let body = self.read_body(&parts.headers, body).await.map_err(told)?;
+        let body = self.read_body(&parts.headers, body, watch.begun()).await.map_err(told)?;
         let trail = Trail::begin();
         let request = Asked::read(dialect, &body).map_err(|error| {
             let problem = Problem::invalid(StatusCode::BAD_REQUEST, "invalid_request", format!("{error}."));
@@ -263,7 +264,7 @@ impl<B: Billing> Gateway<B> {
         })
     }
 
-    async fn read_body<R>(&self, headers: &HeaderMap, mut body: R) -> Result<Bytes, Problem>
+    async fn read_body<R>(&self, headers: &HeaderMap, mut body: R, begun: Instant) -> Result<Bytes, Problem>
     where
         R: Body<Data = Bytes> + Unpin,
     {
@@ -272,7 +273,8 @@ impl<B: Billing> Gateway<B> {
         if length.is_some_and(|length: usize| length > bytes_max) {
             return Err(too_large());
         }
-        let mut deadline = Deadline::new(self.limits.body_silence_max, self.limits.first_byte_max);
+        let (silence_max, total) = (self.limits.body_silence_max, self.limits.first_byte_max);
+        let mut deadline = Deadline::new(begun, silence_max, total);
         let mut first = Bytes::new();
         let mut gathered = BytesMut::new();
         loop {

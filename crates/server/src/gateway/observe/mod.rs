@@ -201,6 +201,11 @@ impl Observer {
 }
 
 impl Watch {
+    /// When the call began.
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
+    }
+
     fn record(&self) -> MutexGuard<'_, Record> {
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -244,7 +249,7 @@ impl Watch {
     /// These bytes go to the client.
     pub(crate) fn sent(&self, bytes: usize) {
         let mut record = self.record();
-        record.first_byte_ms.get_or_insert(millis(self.begun));
+        record.first_byte_ms.get_or_insert_with(|| millis(self.begun));
         record.answer_bytes = record.answer_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
