@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The binary as it is released, target/trained/creel: built, put under the gateway's load (bench/train.py), and built anew with the
-# profile of that, so that what calls run is fast and together, and all else out of their way. Two builds with link-time
+# profile of that, so that what calls run is fast and together, and all else, the paths of errors too, out of their way. Two builds with link-time
 # optimisation: some twenty minutes on two cores. A second run finds everything there.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -19,10 +19,13 @@ fi
 training="$REPO_DIR/target/training" trained="$REPO_DIR/target/trained"
 raw="$training/raw" profile="$training/creel.profdata"
 
-# build FOLDER FLAG: for a named target, so that the flag is not for what runs while building. Encoded, for it has a path in it; what
-# is released does not depend on flags of who builds it.
+# build FOLDER FLAG...: for a named target, so that the flags are not for what runs while building. Encoded, for they have paths in
+# them; what is released does not depend on flags of who builds it.
 build() {
-  CARGO_TARGET_DIR="$1" CARGO_ENCODED_RUSTFLAGS="$2" cargo build --locked --release --target "$host" -p creel --bin creel
+  local folder="$1" flags
+  flags="$(printf '%s\x1f' "${@:2}")"
+  CARGO_TARGET_DIR="$folder" CARGO_ENCODED_RUSTFLAGS="${flags%$'\x1f'}" \
+    cargo build --locked --release --target "$host" -p creel --bin creel
 }
 
 say "building to be trained"
@@ -38,6 +41,12 @@ if [ ! -f "$profile" ] || [ "$(cat "$profile.of" 2>/dev/null)" != "$taught" ]; t
   printf '%s' "$taught" >"$profile.of"
 fi
 say "building with what was learnt"
-build "$trained" "-Cprofile-use=$profile"
-cp "$trained/$host/release/creel" "$trained/creel"
+linker="$REPO_DIR/scripts/link-hot-first.sh" made="$trained/$host/release"
+# Cargo does not know that what the linker does may have changed.
+[ "$made/creel" -nt "$linker" ] || rm -f "$made/creel" "$made/deps/creel-"*
+export CREEL_RAN="$training/ran"
+"$profdata" show --covered "$profile" >"$CREEL_RAN"
+# Blocks that did not run, and those of panics, leave their functions.
+build "$trained" "-Cprofile-use=$profile" "-Clinker=$linker" "-Cllvm-args=-enable-split-machine-functions -mfs-split-ehcode"
+cp "$made/creel" "$trained/creel"
 say "$trained/creel"
