@@ -49,7 +49,9 @@ class Cluster:
         return [int(server.agent_listen.rsplit(":", 1)[1]) for server in self.servers]
 
     def owner(self) -> Server:
-        """Whose address the lease has."""
+        """Whose address the lease has; over SQLite there is no other."""
+        if not self.database:
+            return self.servers[0]
         row = psql(self.database, "SELECT address FROM ledger_owner WHERE name = 'ledger'")
         return next(server for server in self.servers if row == f"http://{server.endpoint}")
 
@@ -106,12 +108,14 @@ class Call:
     whole: bool = False
 
 
-def request_body(number: int, stream: bool) -> bytes:
-    """All of the same length, so that all cost the same; `number` comes back as the input that is billed."""
+def request_body(number: int, stream: bool, padding: int = 0) -> bytes:
+    """All of one padding have the same length, so that all cost the same; `number` comes back as the input that is billed."""
     message = {"role": "user", "content": f"{number:08d}"}
     body = {"model": MODEL, "max_tokens": OUTPUT_TOKENS, "stream": stream, "messages": [message]}
     if stream:
         body["stream_options"] = {"include_usage": True}
+    if padding:
+        body["metadata"] = {"padding": "x" * padding}
     return json.dumps(body).encode()
 
 
@@ -136,10 +140,10 @@ async def read_body(reader: asyncio.StreamReader, headers: dict) -> bytes:
     return body
 
 
-async def call(port: int, key: str, number: int, stream: bool = False) -> Call:
+async def call(port: int, key: str, number: int, stream: bool = False, padding: int = 0) -> Call:
     """One call; a connection that breaks is an answer that did not come whole."""
     got = Call()
-    body = request_body(number, stream)
+    body = request_body(number, stream, padding)
     writer = None
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
