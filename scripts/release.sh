@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The binary as it is released, target/trained/creel: built, put under the gateway's load (bench/train.py), and built anew with the
-# profile of that, so that what calls run is fast and together, and all else, the paths of errors too, out of their way. Two builds with link-time
+# profile of that, so that what calls run is fast and together, and all else out of their way. Two builds with link-time
 # optimisation: some twenty minutes on two cores. A second run finds everything there.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
