@@ -38,6 +38,23 @@ impl Tasks {
         tracing::trace!(task.name = name, "started task {name}");
     }
 
+    /// Runs `task` on a thread of its own until it ends by itself. It is worth it for a task that waits for another thread
+    /// again and again: each wake-up of a task that several threads may run wakes a second of them in vain.
+    ///
+    /// # Errors
+    /// If the system gives no thread or no event queue.
+    pub fn spawn_thread<F>(&self, name: &'static str, task: F) -> std::io::Result<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let tracked = self.tracker.track_future(task);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        // Nobody joins it: `ended` and `shutdown` wait for its task.
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(tracked))?;
+        tracing::trace!(task.name = name, "started task {name} on a thread of its own");
+        Ok(())
+    }
+
     /// Waits until a shutdown has begun and no task runs any more.
     pub async fn ended(&self) {
         self.tracker.wait().await;

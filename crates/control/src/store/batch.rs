@@ -4,7 +4,7 @@
 use super::{StoreError, Tx, Value};
 
 /// Rows in one statement at the most: SQLite's prepared statements stay in this process's memory.
-const ROWS_MAX_SQLITE: usize = 128;
+const ROWS_MAX_SQLITE: usize = 256;
 const ROWS_MAX_POSTGRES: usize = 512;
 /// Bound parameters in one statement at the most: PostgreSQL takes 65,535.
 const PARAMS_MAX: usize = 30_000;

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use sea_query::{PostgresQueryBuilder, QueryStatementWriter, SelectStatement, SqliteQueryBuilder};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::query::Query;
@@ -12,8 +13,8 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{
-    Arguments, AssertSqlSafe, ConnectOptions, Database, Encode, IntoArguments, Postgres, SqlSafeStr, SqlStr,
-    Sqlite, Type,
+    Arguments, AssertSqlSafe, ConnectOptions, Database, Either, Encode, Executor, IntoArguments, Postgres,
+    SqlSafeStr, SqlStr, Sqlite, Type,
 };
 
 use super::{Row, StoreError, Value};
@@ -232,10 +233,7 @@ impl Connection {
 
     pub(super) async fn fetch_all(&mut self, sql: Sql, params: Vec<Value>) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
-            Connection::Sqlite(connection) => {
-                let rows = bound::<Sqlite>(sql, params)?.fetch_all(connection.as_mut()).await?;
-                rows.into_iter().map(|row| Row::Sqlite(Box::new(row))).collect()
-            }
+            Connection::Sqlite(connection) => run_one(connection, sql, params).await?.0,
             Connection::Postgres(connection) => {
                 let rows = bound::<Postgres>(sql, params)?.fetch_all(Self::pg(connection)).await?;
                 rows.into_iter().map(|row| Row::Postgres(Box::new(row))).collect()
@@ -245,14 +243,31 @@ impl Connection {
 
     pub(super) async fn execute(&mut self, sql: Sql, params: Vec<Value>) -> Result<u64, StoreError> {
         Ok(match self {
-            Connection::Sqlite(connection) => {
-                bound::<Sqlite>(sql, params)?.execute(connection.as_mut()).await?.rows_affected()
-            }
+            Connection::Sqlite(connection) => run_one(connection, sql, params).await?.1,
             Connection::Postgres(connection) => {
                 bound::<Postgres>(sql, params)?.execute(Self::pg(connection)).await?.rows_affected()
             }
         })
     }
+}
+
+/// Runs one statement on SQLite; gives its rows, and how many it changed. SQLite's thread says that a statement is done, and then that
+/// no other comes: to wait for that, too, would be to be woken twice.
+async fn run_one(
+    connection: &mut SqliteConnection,
+    sql: Sql,
+    params: Vec<Value>,
+) -> Result<(Vec<Row>, u64), StoreError> {
+    let query = bound::<Sqlite>(sql, params)?;
+    let (mut said, mut rows) = (connection.fetch_many(query), Vec::new());
+    while let Some(next) = said.try_next().await? {
+        match next {
+            Either::Left(done) => return Ok((rows, done.rows_affected())),
+            Either::Right(row) => rows.push(Row::Sqlite(Box::new(row))),
+        }
+    }
+    // A text without a statement.
+    Ok((rows, 0))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Transactions. On SQLite one task owns the one writing connection and commits jobs in groups; on PostgreSQL
-//! every job has a transaction of its own.
+//! Transactions. On SQLite one task, on a thread of its own, has the one writing connection and commits jobs in groups; on
+//! PostgreSQL every job has a transaction of its own.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
@@ -188,7 +188,7 @@ impl Writer {
                 let connection = Connection::Sqlite(Box::new(options.connect().await?));
                 let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
                 let tx = Tx::new(connection, audit_key, &told);
-                tasks.spawn("store-writer", run_sqlite(tx, jobs, told));
+                tasks.spawn_thread("store-writer", run_sqlite(tx, jobs, told)).map_err(sqlx::Error::Io)?;
                 Ok(Writer::Sqlite { queue })
             }
         }
