@@ -323,9 +323,7 @@ impl Sealer {
             return Ok(());
         }
         for _ in 0..REMOVED_BATCHES_MAX {
-            let before_all = (0, i64::MIN, String::new());
-            let oldest = self.store.list_sealed(self.config.log, &before_all, kept_from - 1, 1).await?;
-            let Some(batch) = oldest.first().and_then(|row| row.batch) else {
+            let Some(batch) = self.store.oldest_audit_batch(kept_from).await? else {
                 let seals_gone = self.on_file(move |file| Ok(file.remove_before(kept_from)?)).await;
                 self.first_batch = kept_from;
                 if let Err(error) = seals_gone {

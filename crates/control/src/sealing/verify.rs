@@ -1,18 +1,25 @@
 //! Finds what was done to rows of a sealed log behind Creel's back.
 //!
-//! The roots file and the key count; everything in the database is compared with them. Memory is bounded: a batch and
-//! a page of rows at a time, and differences go out as they are found.
+//! The roots file and the key count; everything in the database is compared with them. A batch's rows are found by the ids
+//! that its record has, so that no row pays for an index of batches; rows that are in no record are found by a walk through
+//! all. Memory is bounded: a batch and a page of rows at a time, and a number for each batch; differences go out as they
+//! are found.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Log, SealError, SealRow};
-use crate::seal::{Break, Chain, FileError, Hash, Lines, PublicKey, Record, RootsFile, TagKey};
-use crate::store::{SealedPosition, Store};
+use crate::seal::{Break, Chain, FileError, Leaf, Lines, PublicKey, Record, RootsFile, TagKey};
+use crate::store::Store;
 
 /// Rows that are read at once.
 const PAGE_ROWS: u64 = 1_000;
+/// Rows that are found by their ids at once.
+const IDS_MAX: usize = 500;
+/// Batches with rows too many whose own are held at once, to tell which those are.
+const CROWDED_MAX: usize = 64;
 /// How often and how long to wait for batches that the database has and the file does not have yet: longer than a sealer
 /// that lives takes from pass to pass.
 const WAITS: (u32, Duration) = (20, Duration::from_millis(250));
@@ -103,9 +110,12 @@ pub async fn verify(
 ) -> Result<Verified, SealError> {
     let chain = Chain::new(log.name(), public, None);
     let seen = Verified::default();
-    let mut verifier = Verifier { log, store, file, chain, kept_from: 1, expected: None, seen, report };
+    let in_place = HashMap::new();
+    let mut verifier =
+        Verifier { log, store, file, chain, first: 1, kept_from: 1, expected: None, in_place, seen, report };
     verifier.file().await?;
-    verifier.beyond_the_file().await?;
+    verifier.roots_of_the_database().await?;
+    verifier.inserted().await?;
     verifier.unsealed(tag_key).await?;
     verifier.seen.head = verifier.chain.last().map(|root| (root.batch, root.digest()));
     Ok(verifier.seen)
@@ -116,9 +126,13 @@ struct Verifier<'a> {
     store: &'a Store,
     file: &'a RootsFile,
     chain: Chain,
+    /// The file's first batch.
+    first: i64,
     kept_from: i64,
     /// The database's last batch when the file's end was first reached: the file must come to have it.
     expected: Option<i64>,
+    /// How many rows of each batch's record say that they are of it; less those that were met on the walk.
+    in_place: HashMap<i64, i64>,
     seen: Verified,
     report: &'a mut (dyn FnMut(Difference) + Send),
 }
@@ -129,7 +143,7 @@ impl Verifier<'_> {
         (self.report)(difference);
     }
 
-    /// Everything that the file tells, and rows before its first root.
+    /// Everything that the file tells.
     async fn file(&mut self) -> Result<(), SealError> {
         self.kept_from = kept_from(self.file).await?;
         let mut lines = self.file.lines()?;
@@ -155,11 +169,11 @@ impl Verifier<'_> {
                 None => break,
             }
         }
-        let first = first.unwrap_or(1);
-        if first > self.kept_from {
-            self.report(Difference::Beginning { found: first, kept_from: self.kept_from });
+        self.first = first.unwrap_or(1);
+        if self.first > self.kept_from {
+            self.report(Difference::Beginning { found: self.first, kept_from: self.kept_from });
         }
-        self.inserted((i64::MIN, i64::MIN, String::new()), first - 1).await
+        Ok(())
     }
 
     fn last_batch(&self) -> i64 {
@@ -173,25 +187,6 @@ impl Verifier<'_> {
         };
         self.expected = Some(batch);
         Ok(batch)
-    }
-
-    /// Roots that only the database has, and rows of batches that nobody signed.
-    async fn beyond_the_file(&mut self) -> Result<(), SealError> {
-        self.roots_of_the_database().await?;
-        let mut after = (self.last_batch(), i64::MAX, char::MAX.to_string());
-        loop {
-            let rows = self.store.list_sealed(self.log, &after, i64::MAX, PAGE_ROWS).await?;
-            let Some(end) = rows.last() else { return Ok(()) };
-            after = position(end);
-            // Rows that a server has written since came together with their root.
-            self.roots_of_the_database().await?;
-            for row in rows {
-                let batch = row.batch.unwrap_or_default();
-                if batch > self.last_batch() {
-                    self.report(Difference::Inserted { id: row.id, batch });
-                }
-            }
-        }
     }
 
     /// Follows what the file does not have. That is right for batches that are newer than this check.
@@ -214,15 +209,72 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Every row behind a position is one too many.
-    async fn inserted(&mut self, mut after: SealedPosition, last: i64) -> Result<(), SealError> {
+    /// Rows that say they are of a batch, and are not.
+    async fn inserted(&mut self) -> Result<(), SealError> {
+        let mut after = None;
         loop {
-            let rows = self.store.list_sealed(self.log, &after, last, PAGE_ROWS).await?;
-            let Some(end) = rows.last() else { return Ok(()) };
-            after = position(end);
-            for row in rows {
-                let batch = row.batch.unwrap_or_default();
-                self.report(Difference::Inserted { id: row.id, batch });
+            let rows = self.store.list_batches(self.log, after.as_deref(), PAGE_ROWS).await?;
+            if rows.iter().any(|(_, batch)| *batch > Some(self.last_batch())) {
+                // Rows that a server has written since came together with their root.
+                self.roots_of_the_database().await?;
+            }
+            let Some((last, _)) = rows.last() else { break };
+            after = Some(last.clone());
+            let known = self.first..=self.last_batch();
+            for (id, batch) in rows {
+                let Some(batch) = batch else { continue };
+                match self.in_place.get_mut(&batch) {
+                    Some(count) => *count -= 1,
+                    // Its record cannot be read, which has been said.
+                    None if known.contains(&batch) => {}
+                    None => self.report(Difference::Inserted { id, batch }),
+                }
+            }
+        }
+        let mut crowded: Vec<i64> =
+            self.in_place.iter().filter(|(_, count)| **count < 0).map(|(batch, _)| *batch).collect();
+        crowded.sort_unstable();
+        for batches in crowded.chunks(CROWDED_MAX) {
+            self.inserted_into(batches).await?;
+        }
+        Ok(())
+    }
+
+    /// Which rows of these batches are not in their records.
+    async fn inserted_into(&mut self, batches: &[i64]) -> Result<(), SealError> {
+        let mut own: HashMap<i64, HashSet<Arc<str>>> = HashMap::new();
+        let ids = |record: Record| record.leaves.into_iter().map(|leaf| leaf.0);
+        let mut lines = self.file.lines()?;
+        loop {
+            let record;
+            (lines, record) = next(lines).await?;
+            match record {
+                Some(Ok(record)) if batches.contains(&record.root.batch) => {
+                    own.entry(record.root.batch).or_default().extend(ids(record));
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        for batch in batches {
+            if own.contains_key(batch) {
+                continue;
+            }
+            // The file does not have it yet.
+            let found = self.store.list_seals(self.log, batch - 1, 1).await?.into_iter().next();
+            let json = found.filter(|(number, _)| number == batch).map(|(_, json)| json).unwrap_or_default();
+            own.insert(*batch, serde_json::from_str(&json).map(ids).into_iter().flatten().collect());
+        }
+        let mut after = None;
+        loop {
+            let rows = self.store.list_batches(self.log, after.as_deref(), PAGE_ROWS).await?;
+            let Some((last, _)) = rows.last() else { return Ok(()) };
+            after = Some(last.clone());
+            for (id, batch) in rows {
+                let Some(batch) = batch else { continue };
+                if own.get(&batch).is_some_and(|own| !own.contains(id.as_str())) {
+                    self.report(Difference::Inserted { id, batch });
+                }
             }
         }
     }
@@ -242,41 +294,35 @@ impl Verifier<'_> {
     /// The rows of one batch against its leaves.
     async fn batch(&mut self, record: &Record) -> Result<(), SealError> {
         let batch = record.root.batch;
-        let mut expected: HashMap<&str, Hash> = record.leaves.iter().map(|leaf| (&*leaf.0, leaf.1)).collect();
-        let mut after = (batch, i64::MIN, String::new());
-        loop {
-            let rows = self.store.list_sealed(self.log, &after, batch, PAGE_ROWS).await?;
-            let Some(end) = rows.last() else { break };
-            after = position(end);
-            self.seen.rows += u64::try_from(rows.len()).unwrap_or(0);
+        let (mut in_place, mut absent) = (0, Vec::new());
+        for leaves in record.leaves.chunks(IDS_MAX) {
+            let rows = self.store.list_rows(self.log, leaves.iter().map(|leaf| &*leaf.0)).await?;
+            let mut rows: HashMap<String, SealRow> =
+                rows.into_iter().map(|row| (row.id.clone(), row)).collect();
             let mut good = Vec::with_capacity(rows.len());
-            for row in rows {
-                match expected.remove(row.id.as_str()) {
-                    None => self.report(Difference::Inserted { id: row.id, batch }),
-                    Some(hash) if hash == row.hash() => good.push(row),
-                    Some(_) => self.report(Difference::Changed { id: row.id, batch }),
+            for Leaf(id, hash) in leaves {
+                let row = rows.remove(&**id);
+                let id = id.to_string();
+                match row {
+                    Some(row) if row.batch == Some(batch) => {
+                        in_place += 1;
+                        if row.hash() == *hash {
+                            good.push(row);
+                        } else {
+                            self.report(Difference::Changed { id, batch });
+                        }
+                    }
+                    Some(row) => absent.push(Difference::Moved { id, batch, now: row.batch }),
+                    None => absent.push(Difference::Removed { id, batch }),
                 }
             }
             self.resources(&good, batch).await?;
         }
+        *self.in_place.entry(batch).or_default() += in_place;
+        self.seen.rows += in_place.unsigned_abs();
         self.seen.batches += 1;
-        let absent: Vec<String> = record
-            .leaves
-            .iter()
-            .map(|leaf| &*leaf.0)
-            .filter(|id| expected.contains_key(id))
-            .map(str::to_owned)
-            .collect();
-        if absent.is_empty() || !self.is_kept(batch).await? {
-            return Ok(());
-        }
-        let elsewhere = self.store.find_batches(self.log, &absent).await?;
-        for id in absent {
-            let difference = match elsewhere.get(&id) {
-                Some(now) => Difference::Moved { id, batch, now: *now },
-                None => Difference::Removed { id, batch },
-            };
-            self.report(difference);
+        if !absent.is_empty() && self.is_kept(batch).await? {
+            absent.into_iter().for_each(|difference| self.report(difference));
         }
         Ok(())
     }
@@ -325,10 +371,6 @@ impl Verifier<'_> {
             }
         }
     }
-}
-
-fn position(row: &SealRow) -> SealedPosition {
-    (row.batch.unwrap_or_default(), row.at_ms, row.id.clone())
 }
 
 /// The next record, read where waiting for the disk holds up nobody.

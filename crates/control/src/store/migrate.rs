@@ -34,6 +34,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (30, "skill sources", include_str!("../../../../migrations/0030_skill_sources.sql")),
     (31, "skill pending", include_str!("../../../../migrations/0031_skill_pending.sql")),
     (32, "ledger indexes", include_str!("../../../../migrations/0032_ledger_indexes.sql")),
+    (33, "ledger batches", include_str!("../../../../migrations/0033_ledger_batches.sql")),
 ];
 
 pub(super) async fn run(db: &Db) -> Result<(), StoreError> {

@@ -58,7 +58,6 @@ pub use model::{group_list_statement, model_list_statement, provider_list_statem
 pub(crate) use reconcile::Claim;
 pub use resource_group::bound_list_statement;
 pub use row::{Row, Value, params};
-pub(crate) use seal::SealedPosition;
 pub use topics::{Topic, Topics};
 pub use user::user_list_statement;
 pub use writer::Tx;

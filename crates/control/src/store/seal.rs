@@ -14,9 +14,6 @@ use crate::sealing::{Log, SealError, SealRow, Unsealed};
 /// Ids in one statement at the most.
 const IDS_MAX: usize = 500;
 
-/// Where a walk through sealed rows stands: batch, time and id of the last row seen.
-pub(crate) type SealedPosition = (i64, i64, String);
-
 /// Where a log is kept: its rows, the column with their time, and its signed roots.
 fn tables(log: Log) -> (&'static str, &'static str, &'static str) {
     match log {
@@ -63,42 +60,38 @@ impl Store {
         self.db().select(&select).await?.iter().map(|row| seal_row(log, row)).collect()
     }
 
-    /// Rows of sealed batches behind a position, up to and with the batch `last`.
-    pub(crate) async fn list_sealed(
+    /// The rows of these ids; ids without one are absent.
+    pub(crate) async fn list_rows(
         &self,
         log: Log,
-        after: &SealedPosition,
-        last: i64,
-        limit: u64,
+        ids: impl Iterator<Item = &str> + Send,
     ) -> Result<Vec<SealRow>, StoreError> {
-        let (mut select, (_, at_ms, _)) = (rows_of(log), tables(log));
-        let columns = [Expr::col("batch"), Expr::col(at_ms), Expr::col("id")];
-        let values = [Expr::val(after.0), Expr::val(after.1), Expr::val(after.2.as_str())];
-        select
-            .and_where(Expr::tuple(columns).gt(Expr::tuple(values)))
-            .and_where(Expr::col("batch").lte(last))
-            .order_by("batch", Order::Asc)
-            .order_by(at_ms, Order::Asc)
-            .order_by("id", Order::Asc)
-            .limit(limit);
+        let mut select = rows_of(log);
+        select.and_where(Expr::col("id").is_in(ids));
         self.db().select(&select).await?.iter().map(|row| seal_row(log, row)).collect()
     }
 
-    /// In which batch the row of each of these ids says that it is; ids without a row are absent.
-    pub(crate) async fn find_batches(
+    /// In which batch rows say that they are, behind an id, in the order of ids: of all rows there are.
+    pub(crate) async fn list_batches(
         &self,
         log: Log,
-        ids: &[String],
-    ) -> Result<HashMap<String, Option<i64>>, StoreError> {
-        let mut found = HashMap::new();
-        for ids in ids.chunks(IDS_MAX) {
-            let mut select = Query::select();
-            select.from(tables(log).0).columns(["id", "batch"]).and_where(Expr::col("id").is_in(ids));
-            for row in self.db().select(&select).await? {
-                found.insert(row.text("id")?, row.opt_int("batch")?);
-            }
+        after: Option<&str>,
+        limit: u64,
+    ) -> Result<Vec<(String, Option<i64>)>, StoreError> {
+        let mut select = Query::select();
+        select.from(tables(log).0).columns(["id", "batch"]).order_by("id", Order::Asc).limit(limit);
+        if let Some(after) = after {
+            select.and_where(Expr::col("id").gt(after));
         }
-        Ok(found)
+        let rows = self.db().select(&select).await?;
+        rows.iter().map(|row| Ok((row.text("id")?, row.opt_int("batch")?))).collect()
+    }
+
+    /// The oldest batch that audit rows say they are of, before another batch.
+    pub(crate) async fn oldest_audit_batch(&self, before: i64) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT MIN(batch) AS batch FROM audit WHERE batch >= 0 AND batch < $1";
+        let row = self.db().fetch_optional(sql, params![before]).await?;
+        row.map_or(Ok(None), |row| row.opt_int("batch"))
     }
 
     /// Under which resources these rows are found.

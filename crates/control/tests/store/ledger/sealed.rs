@@ -14,6 +14,13 @@ async fn sql(t: &TestStore, text: &'static str, values: Vec<Value>) {
     assert!(changed > 0, "{text}");
 }
 
+/// A call that was never, beside a real one; its batch may be none.
+const FORGED: &str = "INSERT INTO ledger_entry (id, call_id, part, account_id, runtime_id, provider_id, provider_name,
+         model_code, label, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+         micros, unbilled_micros, month, hour, created_at_ms, batch)
+     SELECT $1, 'forged', part, account_id, runtime_id, provider_id, provider_name, model_code, label,
+         0, 0, 0, 0, 0, 1, 0, month, hour, created_at_ms, CAST($3 AS BIGINT) FROM ledger_entry WHERE id = $2";
+
 fn config(key: &SealKey, roots: &Path, owner: &str) -> SealerConfig {
     let (key, roots, owner_id) = (key.clone(), roots.to_owned(), owner.to_owned());
     SealerConfig { log: Log::Ledger, key, roots, owner_id, retention: None }
@@ -58,15 +65,10 @@ both_databases! {
         assert_eq!(differences().await.1, [Difference::Changed { id: id(0), batch: 1 }]);
         sql(&t, "UPDATE ledger_entry SET end_user_id = NULL WHERE id = $1", params![id(0)]).await;
         // One that was never, before and after it could have been sealed.
-        let copy = "INSERT INTO ledger_entry (id, call_id, part, account_id, runtime_id, provider_id, provider_name,
-                 model_code, label, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,
-                 reasoning_tokens, micros, unbilled_micros, month, hour, created_at_ms, batch)
-             SELECT 'forged/0', 'forged', part, account_id, runtime_id, provider_id, provider_name, model_code, label,
-                 0, 0, 0, 0, 0, 1, 0, month, hour, created_at_ms, CAST($2 AS BIGINT) FROM ledger_entry WHERE id = $1";
-        sql(&t, copy, params![id(0), Some(1i64)]).await;
+        sql(&t, FORGED, params!["forged/0", id(0), Some(1i64)]).await;
         assert_eq!(differences().await.1, [Difference::Inserted { id: "forged/0".into(), batch: 1 }]);
         sql(&t, "DELETE FROM ledger_entry WHERE id = 'forged/0'", vec![]).await;
-        sql(&t, copy, params![id(0), None::<i64>]).await;
+        sql(&t, FORGED, params!["forged/0", id(0), None::<i64>]).await;
         assert_eq!(sealer.pass().await.unwrap(), 0);
         assert_eq!(differences().await.1, [Difference::NotOurs { id: "forged/0".into() }]);
         sql(&t, "DELETE FROM ledger_entry WHERE id = 'forged/0'", vec![]).await;
@@ -106,6 +108,12 @@ both_databases! {
         assert!(late < 16 && in_file() == 0, "{late}");
         // The file lacks these roots until the sealer's next pass, and says so to who asks before.
         assert!(matches!(differences().await.2[0], Difference::NotInFile { batch: 1 }));
+        // A batch's own entries are told from others then, too.
+        let own = "SELECT MIN(id) AS id FROM ledger_entry WHERE batch = 1";
+        let own = t.store.db().fetch_optional(own, vec![]).await.unwrap().unwrap().text("id").unwrap();
+        sql(&t, FORGED, params!["forged/0", own, Some(1i64)]).await;
+        assert_eq!(differences().await.2.last(), Some(&Difference::Inserted { id: "forged/0".into(), batch: 1 }));
+        sql(&t, "DELETE FROM ledger_entry WHERE id = 'forged/0'", vec![]).await;
         assert_eq!(sealer.pass().await.unwrap() as i64, late);
         assert_eq!(differences().await, (400, 0, vec![]));
         // Few wait, and follow in the same chain.
@@ -126,12 +134,9 @@ both_databases! {
              SELECT batch + 2, REPLACE(record_json, '\"batch\":' || batch, '\"batch\":' || (batch + 2))
              FROM ledger_seal WHERE batch = $1 - 1";
         sql(&t, record, params![batch]).await;
-        let copy = "INSERT INTO ledger_entry (id, call_id, part, account_id, runtime_id, provider_id, provider_name,
-                 model_code, label, input_tokens, cached_input_tokens, cache_write_tokens, output_tokens,
-                 reasoning_tokens, micros, unbilled_micros, month, hour, created_at_ms, batch)
-             SELECT 'forged/0', 'forged', part, account_id, runtime_id, provider_id, provider_name, model_code, label,
-                 0, 0, 0, 0, 0, 1, 0, month, hour, created_at_ms, batch + 1 FROM ledger_entry WHERE batch = $1 LIMIT 1";
-        sql(&t, copy, params![batch]).await;
+        let honest = "SELECT MIN(id) AS id FROM ledger_entry";
+        let honest = t.store.db().fetch_optional(honest, vec![]).await.unwrap().unwrap().text("id").unwrap();
+        sql(&t, FORGED, params!["forged/0", &honest, Some(batch + 1)]).await;
         assert_eq!(differences().await.2.last(), Some(&Difference::Inserted { id: "forged/0".into(), batch: batch + 1 }));
     }
 
@@ -155,11 +160,33 @@ both_databases! {
         }
         process.ledger.flush().await;
         assert_eq!(tasks.shutdown(Duration::from_secs(20)).await, 0);
-        let mut found = Vec::new();
-        let mut report = |difference| found.push(difference);
-        let (file, tags) = (RootsFile::new(roots), Some(key.tag_key()));
-        let seen = verify(Log::Ledger, &t.store, &file, key.public(), tags, &mut report).await.unwrap();
-        assert_eq!((seen.rows, seen.unsealed, found), (6_000, 0, vec![]));
+        let differences = async || {
+            let mut found = Vec::new();
+            let mut report = |difference| found.push(difference);
+            let (file, tags) = (RootsFile::new(roots.clone()), Some(key.tag_key()));
+            let seen = verify(Log::Ledger, &t.store, &file, key.public(), tags, &mut report).await.unwrap();
+            (seen.rows, seen.unsealed, found)
+        };
+        assert_eq!(differences().await, (6_000, 0, vec![]));
+        // Among thousands of others in a walk of several pages, before, between and behind them.
+        let ids = "SELECT MIN(id) AS id FROM ledger_entry GROUP BY batch ORDER BY batch LIMIT 3";
+        let ids = t.store.db().fetch_all(ids, vec![]).await.unwrap();
+        let mut forged = Vec::new();
+        for (at, batch) in [(0, 2i64), (1, 1), (2, 3)] {
+            let beside = ids[at].text("id").unwrap();
+            for id in [format!("!{at}"), format!("{beside}!"), format!("~{at}")] {
+                sql(&t, FORGED, params![&id, &beside, Some(batch)]).await;
+                forged.push(Difference::Inserted { id, batch });
+            }
+        }
+        // One that is sealed in the place of another.
+        let gone = ids[0].text("id").unwrap();
+        sql(&t, "DELETE FROM ledger_entry WHERE id = $1", params![&gone]).await;
+        forged.push(Difference::Removed { id: gone, batch: 1 });
+        let (rows, unsealed, mut found) = differences().await;
+        found.sort_by_key(ToString::to_string);
+        forged.sort_by_key(ToString::to_string);
+        assert_eq!((rows, unsealed, found), (5_999, 0, forged));
     }
 
     async fn a_process_that_has_lost_the_lease_seals_nothing(t) {
