@@ -11,8 +11,6 @@ use crate::usage::{self, Usage};
 
 /// Longest `usage` object kept, in bytes; a longer one tells nothing.
 const USAGE_BYTES_MAX: usize = 16 << 10;
-/// What the usual ones need.
-const USAGE_BYTES_USUAL: usize = 512;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Within {
@@ -59,18 +57,34 @@ impl AnswerScanner {
 
     /// Follows the next bytes.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
-        let mut rest = bytes;
-        while let Some((&byte, tail)) = rest.split_first() {
-            if self.within == Within::String && self.matched.is_none() && !self.wanted {
-                let Some(found) = memchr2(b'"', b'\\', rest) else { return };
-                rest = rest.get(found..).unwrap_or_default();
-                let Some((&byte, tail)) = rest.split_first() else { return };
-                self.step(byte);
-                rest = tail;
-                continue;
+        // Of these bytes, where the wanted value begins.
+        let (mut at, mut kept_from) = (0, 0);
+        while let Some(&byte) = bytes.get(at) {
+            match self.within {
+                Within::Escape => self.within = Within::String,
+                Within::String if self.matched.is_none() => {
+                    let Some(found) = memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) else {
+                        break;
+                    };
+                    at += found;
+                    self.within = if bytes.get(at) == Some(&b'"') { Within::Plain } else { Within::Escape };
+                }
+                Within::String => self.step_name(byte),
+                Within::Plain => {
+                    if self.wanted && self.depth == 1 && matches!(byte, b',' | b'}') {
+                        self.keep(bytes.get(kept_from..at));
+                        self.end_of_wanted();
+                    }
+                    if self.step_plain(byte) {
+                        self.kept.clear();
+                        kept_from = at + 1;
+                    }
+                }
             }
-            self.step(byte);
-            rest = tail;
+            at += 1;
+        }
+        if self.wanted {
+            self.keep(bytes.get(kept_from..));
         }
     }
 
@@ -79,22 +93,8 @@ impl AnswerScanner {
         self.usage
     }
 
-    fn step(&mut self, byte: u8) {
-        if self.wanted {
-            if self.depth == 1 && self.within == Within::Plain && matches!(byte, b',' | b'}') {
-                self.end_of_wanted();
-            } else if self.kept.len() < USAGE_BYTES_MAX {
-                self.kept.push(byte);
-            }
-        }
-        match self.within {
-            Within::String => self.step_string(byte),
-            Within::Escape => self.within = Within::String,
-            Within::Plain => self.step_plain(byte),
-        }
-    }
-
-    fn step_string(&mut self, byte: u8) {
+    /// A byte of what may be the name.
+    fn step_name(&mut self, byte: u8) {
         match byte {
             b'\\' => {
                 self.within = Within::Escape;
@@ -105,7 +105,8 @@ impl AnswerScanner {
         }
     }
 
-    fn step_plain(&mut self, byte: u8) {
+    /// True where the wanted value begins behind this byte.
+    fn step_plain(&mut self, byte: u8) -> bool {
         match byte {
             b'"' => {
                 self.within = Within::String;
@@ -114,10 +115,8 @@ impl AnswerScanner {
             }
             b':' if self.depth == 1 => {
                 self.wanted = self.matched == Some(NAME.len());
-                if self.wanted {
-                    self.kept.reserve(USAGE_BYTES_USUAL);
-                }
                 self.matched = None;
+                return self.wanted;
             }
             b',' if self.depth == 1 => self.name_next = true,
             b'{' | b'[' => {
@@ -127,6 +126,13 @@ impl AnswerScanner {
             b'}' | b']' => self.depth = self.depth.saturating_sub(1),
             _ => {}
         }
+        false
+    }
+
+    /// Keeps more of the wanted value, as far as there is room.
+    fn keep(&mut self, more: Option<&[u8]>) {
+        let (more, room) = (more.unwrap_or_default(), USAGE_BYTES_MAX.saturating_sub(self.kept.len()));
+        self.kept.extend_from_slice(more.get(..room).unwrap_or(more));
     }
 
     fn end_of_wanted(&mut self) {
@@ -177,17 +183,28 @@ mod tests {
         assert_eq!(scan(&[text.as_bytes()]), None);
     }
 
+    fn split(bytes: &[u8], mut at: Vec<usize>) -> Vec<&[u8]> {
+        at.extend([0, bytes.len()]);
+        at.sort_unstable();
+        at.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect()
+    }
+
     proptest! {
+        #[test]
+        fn any_split_of_what_is_no_json_finds_the_same(
+            text in r#"([{}\[\]:,"\\ 1]|"usage"|"usage":\{"prompt_tokens":[0-9]\}){0,30}"#,
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        ) {
+            let at = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+            prop_assert_eq!(scan(&split(text.as_bytes(), at)), scan(&[text.as_bytes()]));
+        }
+
         #[test]
         fn any_split_finds_the_same(content in ".{0,40}", cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8)) {
             let text = json!({"choices": [{"message": {"content": content}}], "x": content,
                 "usage": {"prompt_tokens": 7, "completion_tokens": 3}, "y": [1, {"usage": 2}]}).to_string();
-            let whole = text.as_bytes();
-            let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(whole.len() + 1)).collect();
-            at.extend([0, whole.len()]);
-            at.sort_unstable();
-            let parts: Vec<&[u8]> = at.windows(2).map(|pair| &whole[pair[0]..pair[1]]).collect();
-            prop_assert_eq!(scan(&parts), Some(Usage { input: 7, output: 3, ..Usage::default() }));
+            let at = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+            prop_assert_eq!(scan(&split(text.as_bytes(), at)), Some(Usage { input: 7, output: 3, ..Usage::default() }));
         }
     }
 }
