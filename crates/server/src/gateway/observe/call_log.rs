@@ -159,10 +159,12 @@ fn write_lines(shared: &Shared, mut files: Files) {
         std::mem::swap(&mut waiting.lines, &mut lines);
         let is_last = waiting.is_closed;
         drop(waiting);
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            if files.write_all(line).is_err() {
+        let mut begin = 0;
+        for end in memchr::memchr_iter(b'\n', &lines) {
+            if files.write_all(lines.get(begin..=end).unwrap_or_default()).is_err() {
                 shared.dropped.inc();
             }
+            begin = end + 1;
         }
         // What cannot be written stays in the buffer, is tried again, and then keeps other lines out, which are counted.
         let _ = files.flush();
