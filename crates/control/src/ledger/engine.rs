@@ -195,7 +195,7 @@ impl Engine {
     }
 
     /// What a call like this may still cost: the smaller of quota and packs; `None` where nothing limits it.
-    /// A hint for choosing an output limit: [`Engine::reserve`] decides. The call's id and bound do not matter.
+    /// A hint: [`Engine::reserve`] decides. The call's id and bound do not matter.
     pub(crate) async fn remaining(&self, start: &CallStart) -> Result<Option<Micros>, Refusal> {
         for _ in 0..LOADS_MAX {
             let now_ms = self.inner.clock.now_ms();

@@ -110,7 +110,7 @@ impl Ledger {
     }
 
     /// What a call like this may still cost: the smaller of quota and packs; `None` where nothing limits it.
-    /// A hint for choosing an output limit: [`Ledger::reserve`] decides. The call's id and bound do not matter.
+    /// A hint: [`Ledger::reserve`] decides. The call's id and bound do not matter.
     ///
     /// # Errors
     /// The refusal, where it is certain.

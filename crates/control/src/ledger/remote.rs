@@ -20,6 +20,7 @@ pub enum Ask {
     Reserve(CallStart),
     Settle { call_id: CallId, usage: Usage, source: UsageSource },
     Release(CallId),
+    /// Gateways until 2026-11-28 asked it before each call.
     Remaining(CallStart),
 }
 

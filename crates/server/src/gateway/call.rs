@@ -15,6 +15,7 @@ use creel_llm::request::{Request, Rewrite};
 use creel_llm::tokens::Sample;
 use creel_llm::usage::Usage;
 use creel_wire::id::CallId;
+use creel_wire::money::Micros;
 use http::header::{self, HeaderMap};
 use http::{Response, StatusCode};
 use tracing::{debug, warn};
@@ -104,16 +105,15 @@ impl<B: Billing> Call<B> {
         if let Some(failure) = self.out() {
             return Err(Some(failure));
         }
-        let mut start = self.start();
-        let bound = self.bound(&start).await;
-        start.bound = bound.usage;
-        let held = match self.reserve(start).await {
+        let wanted = self.wanted();
+        let held = match self.reserve(self.start(wanted.usage)).await {
             Ok(held) => held,
             Err(refusal) => {
                 self.deny(reply, Denial::Ledger(refusal)).await;
                 return Err(None);
             }
         };
+        let bound = held.as_ref().map_or(wanted, |held| self.paid_for(wanted, B::held(held)));
         let rewrite = Rewrite {
             model: &self.route.model.code,
             output_tokens_max: (bound.is_lowered || self.converts()).then_some(bound.output_tokens),
@@ -152,39 +152,47 @@ impl<B: Billing> Call<B> {
         }
     }
 
-    async fn bound(&self, start: &CallStart) -> Bound {
-        let model = &self.route.model;
-        let answers = self.request.answers();
-        let input = if self.request.input_is_whole() {
+    /// Tokens of input at the most.
+    fn input_tokens_max(&self) -> u64 {
+        if self.request.input_is_whole() {
             self.body_bytes
         } else {
-            self.body_bytes.max(model.context_tokens_max.unwrap_or(CONTEXT_TOKENS_DEFAULT))
-        };
-        let asked = self.request.output_tokens_wanted(model.output_tokens_max, OUTPUT_TOKENS_DEFAULT);
-        let most = self.access.limits.output_tokens_max.and_then(|most| u64::try_from(most).ok());
-        let wanted = most.map_or(asked, |most| asked.min(most));
-        let Some(card) = &model.card else {
-            let usage = price::bound(input, wanted.saturating_mul(answers));
-            return Bound { usage, output_tokens: wanted, is_lowered: wanted < asked };
-        };
-        let affordable = match wanted {
-            0 => u64::MAX,
-            _ => match self.gateway.billing.remaining(start).await {
-                None => u64::MAX,
-                Some(remaining) => card.affordable_output(remaining, input) / answers,
-            },
-        };
-        let output_tokens =
-            if affordable >= wanted { wanted } else { affordable.max(OUTPUT_TOKENS_MIN).min(wanted) };
-        Bound {
-            usage: card.bound(input, output_tokens.saturating_mul(answers)),
-            output_tokens,
-            is_lowered: output_tokens < asked,
+            self.body_bytes.max(self.route.model.context_tokens_max.unwrap_or(CONTEXT_TOKENS_DEFAULT))
         }
     }
 
-    /// Without its bound.
-    fn start(&self) -> CallStart {
+    /// What the request asks for, as far as a call limit allows it.
+    fn wanted(&self) -> Bound {
+        let model = &self.route.model;
+        let asked = self.request.output_tokens_wanted(model.output_tokens_max, OUTPUT_TOKENS_DEFAULT);
+        let most = self.access.limits.output_tokens_max.and_then(|most| u64::try_from(most).ok());
+        let output_tokens = most.map_or(asked, |most| asked.min(most));
+        let output = output_tokens.saturating_mul(self.request.answers());
+        let usage = match &model.card {
+            Some(card) => card.bound(self.input_tokens_max(), output),
+            None => price::bound(self.input_tokens_max(), output),
+        };
+        Bound { usage, output_tokens, is_lowered: output_tokens < asked }
+    }
+
+    /// What of it `held` pays for: where it is less than all of it costs, nothing else remains.
+    fn paid_for(&self, wanted: Bound, held: Micros) -> Bound {
+        let Some(card) = self.route.model.card.filter(|card| held < card.cost(&wanted.usage)) else {
+            return wanted;
+        };
+        let (input, answers) = (self.input_tokens_max(), self.request.answers());
+        let affordable = (card.affordable_output(held, input) / answers).max(OUTPUT_TOKENS_MIN);
+        if affordable >= wanted.output_tokens {
+            return wanted;
+        }
+        Bound {
+            usage: card.bound(input, affordable.saturating_mul(answers)),
+            output_tokens: affordable,
+            is_lowered: true,
+        }
+    }
+
+    fn start(&self, bound: Usage) -> CallStart {
         let provider = &self.route.provider;
         CallStart {
             call_id: self.id.clone(),
@@ -195,7 +203,7 @@ impl<B: Billing> Call<B> {
             model_code: self.route.model.code.clone(),
             card: self.route.model.card,
             billed: provider.billed,
-            bound: Usage::default(),
+            bound,
             limits: self.access.limits.all.clone(),
         }
     }

@@ -242,12 +242,11 @@ pub trait Billing: Send + Sync + 'static {
     /// Why a settlement was not recorded; logged with its sources.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// What a call like this may still cost, its bound aside: the smaller of quota and packs; `None` where nothing
-    /// limits it. A hint for choosing an output limit; [`Self::reserve`] decides.
-    fn remaining(&self, start: &CallStart) -> impl Future<Output = Option<Micros>> + Send;
-
     /// Holds the cost of the bound, or what remains where that is less; refuses where nothing remains.
     fn reserve(&self, start: CallStart) -> impl Future<Output = Result<Self::Held, Refusal>> + Send;
+
+    /// How much that is.
+    fn held(held: &Self::Held) -> Micros;
 
     /// Books what was used and returns its cost. Returns once the entry is as durable as the ledger promises.
     fn settle(

@@ -20,13 +20,12 @@ impl Billing for LedgerBilling {
     type Held = Reservation;
     type Error = LedgerError;
 
-    async fn remaining(&self, call: &CallStart) -> Option<Micros> {
-        // A refusal is told by `reserve`, which is asked next and decides.
-        self.0.remaining(call).await.unwrap_or(None)
-    }
-
     async fn reserve(&self, call: CallStart) -> Result<Reservation, Refusal> {
         self.0.reserve_by(call, write()).await
+    }
+
+    fn held(held: &Reservation) -> Micros {
+        held.held()
     }
 
     async fn settle(

@@ -195,25 +195,26 @@ impl FakeBilling {
 }
 
 impl Billing for FakeBilling {
-    type Held = ();
+    type Held = Micros;
     type Error = io::Error;
 
-    async fn remaining(&self, _: &CallStart) -> Option<Micros> {
-        self.remaining
-    }
-
-    async fn reserve(&self, start: CallStart) -> Result<(), Refusal> {
+    async fn reserve(&self, start: CallStart) -> Result<Micros, Refusal> {
         match self.refuse {
             Some(refusal) => Err(refusal),
             None => {
-                let CallStart { bound, model_code, billed, .. } = start;
+                let CallStart { bound, model_code, billed, card, .. } = start;
                 self.book(Booked::Reserved { bound, model: model_code.to_string(), billed });
-                Ok(())
+                let cost = card.map_or(Micros(0), |card| card.cost(&bound));
+                Ok(self.remaining.map_or(cost, |remaining| cost.min(remaining)))
             }
         }
     }
 
-    async fn settle(&self, (): (), usage: Usage, source: UsageSource) -> Result<Micros, io::Error> {
+    fn held(held: &Micros) -> Micros {
+        *held
+    }
+
+    async fn settle(&self, _: Micros, usage: Usage, source: UsageSource) -> Result<Micros, io::Error> {
         if let Some(gate) = &self.gate {
             gate.notified().await;
         }
@@ -221,7 +222,7 @@ impl Billing for FakeBilling {
         Ok(CARD.cost(&usage))
     }
 
-    async fn release(&self, (): ()) {
+    async fn release(&self, _: Micros) {
         self.book(Booked::Released);
     }
 }
