@@ -1,5 +1,6 @@
 """Call limits, by the official SDK: refused before the upstream, in words for agents and as 429 for programs."""
 
+import json
 import threading
 import time
 
@@ -9,6 +10,13 @@ import pytest
 from harness import MODEL, EchoLlm, Server, Upstream, until
 
 LOBSTER = [{"role": "user", "content": "Say the word lobster."}]
+
+
+def answers(client: openai.OpenAI) -> bool:
+    try:
+        return bool(client.models.list().data)
+    except openai.AuthenticationError:
+        return False
 
 
 class House:
@@ -28,10 +36,7 @@ class House:
         return self
 
     def knows(self) -> bool:
-        try:
-            return bool(self.client.models.list().data)
-        except openai.AuthenticationError:
-            return False
+        return answers(self.client)
 
     def ask(self, **more):
         return self.client.chat.completions.create(model=MODEL, messages=LOBSTER, **more)
@@ -106,5 +111,36 @@ def test_the_length_of_an_answer(house):
     house.ask(max_tokens=2)
     assert b'"max_tokens":3' in house.upstream.requests[-2]["body"].replace(b" ", b"")
     assert b'"max_tokens":2' in house.upstream.requests[-1]["body"].replace(b" ", b"")
+    check = house.server.admin("ledger", "check")
+    assert (check.returncode, check.stdout.strip()) == (0, "0 differences"), check.stderr
+
+
+def test_no_more_output_than_credits_pay_for(house):
+    """A program asks for 8,000 tokens (9.6 credits), and its runtime has 3 credits."""
+    runtime = house.server.runtime_with_models("few", 3)
+    key = house.server.person_key(runtime)
+    few = openai.OpenAI(base_url=f"http://{house.server.agent_listen}/v1", api_key=key, max_retries=0)
+    until("the key to be known", lambda: answers(few), 10)
+
+    def sent() -> int:
+        return json.loads(house.upstream.requests[-1]["body"])["max_tokens"]
+
+    answer = few.chat.completions.create(model=MODEL, messages=LOBSTER, max_tokens=8_000)
+    assert answer.choices[0].message.content == LOBSTER[0]["content"]
+    # The rest is for the input, at one token a byte.
+    assert 2_400 <= sent() < 2_500
+    few.chat.completions.create(model=MODEL, messages=LOBSTER, max_tokens=2_000)
+    assert sent() == 2_000, "what is paid for is asked for as it is"
+    # Two at once: the first holds all there is, so the second is refused, and nothing is spent twice.
+    ask = dict(model=MODEL, messages=LOBSTER, max_tokens=8_000)
+    first = threading.Thread(target=few.chat.completions.create, kwargs=ask)
+    called = len(house.upstream.requests)
+    first.start()
+    until("the first call to run", lambda: len(house.upstream.requests) > called, 5, pause=0.01)
+    with pytest.raises(openai.APIStatusError) as refused:
+        few.chat.completions.create(**ask)
+    assert refused.value.body["code"] == "credits_spent", refused.value.body
+    first.join()
+    assert len(house.upstream.requests) == called + 1
     check = house.server.admin("ledger", "check")
     assert (check.returncode, check.stdout.strip()) == (0, "0 differences"), check.stderr
