@@ -70,3 +70,23 @@ impl Tasks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_on_a_thread_of_its_own_is_told_to_stop_and_waited_for() {
+        let tasks = Tasks::new();
+        let (cancelled, (sender, receiver)) = (tasks.cancelled(), tokio::sync::oneshot::channel());
+        let task = async move {
+            cancelled.cancelled().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            sender.send(std::thread::current().name().map(str::to_owned)).unwrap();
+        };
+        tasks.spawn_thread("own", task).unwrap();
+        assert_eq!(tasks.shutdown(Duration::ZERO).await, 1);
+        assert_eq!(tasks.shutdown(Duration::from_secs(20)).await, 0);
+        assert_eq!(receiver.await.unwrap().as_deref(), Some("own"));
+    }
+}

@@ -18,7 +18,11 @@ use super::{CallStart, Refusal, UsageSource};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ask {
     Reserve(CallStart),
-    Settle { call_id: CallId, usage: Usage, source: UsageSource },
+    Settle {
+        call_id: CallId,
+        usage: Usage,
+        source: UsageSource,
+    },
     Release(CallId),
     /// Gateways until 2026-11-28 asked it before each call.
     Remaining(CallStart),
