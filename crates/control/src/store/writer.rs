@@ -20,7 +20,7 @@ use crate::tasks::Tasks;
 const QUEUE_JOBS_MAX: usize = 1024;
 /// The SQLite writer's cache, in negative KiB: rows go to the ends of their tables, and what else a transaction reads is in
 /// the system's cache.
-const CACHE_SIZE: &str = "-4000";
+const CACHE_SIZE: &str = "-2000";
 /// How soon another process's changes are seen.
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 /// Jobs in one SQLite commit at the most.
