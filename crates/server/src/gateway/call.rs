@@ -28,6 +28,7 @@ use super::observe::Watch;
 use super::pool::AnswerBody;
 use super::ports::{AgentAccess, Billing, CallStart, KeyKind, Refusal, Route};
 use super::refusal::{self, Denial, Problem};
+use crate::http::cork;
 
 /// Input bound of a request whose input is not all in it, for a model whose context is not known.
 const CONTEXT_TOKENS_DEFAULT: u64 = 1 << 20;
@@ -92,6 +93,8 @@ impl<B: Billing> Call<B> {
         };
         drop((headers, body));
         self.relay(answer, &reply, sent, deadline).await;
+        // Metrics and the call log are told when it is dropped, for which its client need not wait.
+        cork::drop_later(self);
     }
 
     /// Reserves, and asks until an answer begins. Without one nothing is held any more, and the client was told why where

@@ -7,7 +7,11 @@
 //! Only what is to be flushed waits, for as long as the tasks take that are ready now; then it is sent by one task of the
 //! lane, [`Turn::send`], whose place in the queue is behind theirs. Where a turn has one write only, it is not held back.
 //! A long write is not copied: its task waits, and writes once that has been.
+//!
+//! What is left to do for an answer that its client need not wait for, to tell of it and to free its memory, comes behind the
+//! writes of the turn, too ([`drop_later`]).
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -52,6 +56,22 @@ pub(crate) fn is_here() -> bool {
     TURN.with_borrow(Option::is_some)
 }
 
+/// Drops it when the writes of this turn have gone out; at once on a thread that is no lane.
+pub(crate) fn drop_later(what: Box<dyn Any + Send>) {
+    TURN.with_borrow(|turn| {
+        if let Some(turn) = turn {
+            turn.drop_later(what);
+        }
+    });
+}
+
+/// Drops what [`drop_later`] was given and is still there, for a connection that ends with this turn.
+pub(super) fn drop_left() {
+    let left =
+        TURN.with_borrow(|turn| turn.as_ref().map(|turn| std::mem::take(&mut lock(&turn.waiting).left)));
+    drop(left);
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing under these locks can panic half-way.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -66,6 +86,8 @@ pub(crate) struct Turn {
 #[derive(Debug, Default)]
 struct Waiting {
     lines: Vec<Arc<Mutex<Line>>>,
+    /// To be dropped behind the writes.
+    left: Vec<Box<dyn Any + Send>>,
     /// Writes of this turn that did not wait, and all of the last one.
     at_once: usize,
     last: usize,
@@ -89,16 +111,17 @@ impl Turn {
 
     /// Sends what waits at the end of each turn, as long as it is polled.
     pub(crate) async fn send(self: Arc<Self>) {
-        let mut lines = Vec::new();
+        let (mut lines, mut left) = (Vec::new(), Vec::new());
         loop {
             poll_fn(|cx| {
                 let mut waiting = lock(&self.waiting);
                 std::mem::swap(&mut waiting.lines, &mut lines);
+                std::mem::swap(&mut waiting.left, &mut left);
                 let count = lines.len() + std::mem::take(&mut waiting.at_once);
                 if count > 0 {
                     waiting.last = count;
                 }
-                if !lines.is_empty() {
+                if !lines.is_empty() || !left.is_empty() {
                     return Poll::Ready(());
                 }
                 if !waiting.sender.as_ref().is_some_and(|sender| sender.will_wake(cx.waker())) {
@@ -107,10 +130,23 @@ impl Turn {
                 Poll::Pending
             })
             .await;
-            let recorded = (self.before)();
-            for line in lines.drain(..) {
-                lock(&line).send(recorded);
+            if !lines.is_empty() {
+                let recorded = (self.before)();
+                for line in lines.drain(..) {
+                    lock(&line).send(recorded);
+                }
             }
+            left.clear();
+        }
+    }
+
+    fn drop_later(&self, what: Box<dyn Any + Send>) {
+        let mut waiting = lock(&self.waiting);
+        waiting.left.push(what);
+        if waiting.left.len() == 1
+            && let Some(sender) = &waiting.sender
+        {
+            sender.wake_by_ref();
         }
     }
 
@@ -546,9 +582,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_left_is_dropped_behind_the_writes_of_its_turn() {
+        lane(Ok(()));
+        let (mut line, far) = pair(Peer::Client).await;
+        // The sender says who it is.
+        yield_now().await;
+        let left = Arc::new(());
+        let is_there = |left: &Arc<()>| Arc::strong_count(left) == 2;
+        drop_later(Box::new(left.clone()));
+        write(&mut line, b"an answer").await;
+        assert!(is_there(&left), "its turn has not ended");
+        yield_now().await;
+        assert!(!is_there(&left));
+        far.readable().await.expect("what was sent");
+        assert_eq!(come(&far), b"an answer");
+        drop_later(Box::new(left.clone()));
+        assert!(is_there(&left));
+        yield_now().await;
+        assert!(!is_there(&left), "also where nothing was written");
+        drop_later(Box::new(left.clone()));
+        drop_left();
+        assert!(!is_there(&left), "its connection has ended");
+    }
+
+    #[tokio::test]
     async fn elsewhere_nothing_waits() {
         let (mut near, far) = pair(Peer::Upstream).await;
         assert!(!is_here());
+        let left = Arc::new(());
+        drop_later(Box::new(left.clone()));
+        assert_eq!(Arc::strong_count(&left), 1);
         write(&mut near, b"at once").await;
         assert_eq!(lock(&near.0).waiting.capacity(), 0);
         far.readable().await.expect("what was sent");

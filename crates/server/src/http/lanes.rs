@@ -14,7 +14,7 @@ use creel_control::tasks::Tasks;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use super::cork::{Before, Turn};
+use super::cork::{self, Before, Turn};
 
 /// Shorter than what calls set timers for.
 const TICK: Duration = Duration::from_millis(500);
@@ -108,7 +108,12 @@ async fn run<T, S, F>(
         let Some((stream, with)) = next else { return };
         // Only a full event queue refuses it, and then the client sees its connection end.
         if let Ok(stream) = TcpStream::from_std(stream) {
-            tasks.spawn(name, serve(stream, with));
+            let served = serve(stream, with);
+            tasks.spawn(name, async move {
+                served.await;
+                // Before whoever waits for this task goes on.
+                cork::drop_left();
+            });
         }
     }
     drop((given, serve));
@@ -121,5 +126,40 @@ async fn run<T, S, F>(
 async fn tick() {
     loop {
         tokio::time::sleep(TICK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_that_a_connection_left_outlasts_the_tasks() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let before: Before = Arc::new(|| Ok(()));
+        // Each time whoever waits for the tasks races with the lane.
+        for _ in 0..50 {
+            let (tasks, left) = (Tasks::new(), Arc::new(()));
+            let (begun, mut begins) = mpsc::unbounded_channel();
+            let serve = move |_stream, left: Arc<()>| {
+                let begun = begun.clone();
+                async move {
+                    begun.send(()).expect("it is waited for");
+                    cork::drop_later(Box::new(left));
+                }
+            };
+            let mut lanes = Lanes::start(&tasks, &before, "connection", serve).expect("threads");
+            let _near = TcpStream::connect(address).await.expect("a connection");
+            let (far, _) = listener.accept().await.expect("its other end");
+            lanes.give(far, left.clone()).expect("a lane");
+            begins.recv().await.expect("it is served");
+            assert_eq!(tasks.shutdown(Duration::from_secs(20)).await, 0);
+            assert_eq!(Arc::strong_count(&left), 1);
+        }
     }
 }

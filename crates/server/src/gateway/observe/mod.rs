@@ -1,6 +1,6 @@
 //! What is told of calls: metrics for `/metrics`, a line in the call log, and a span. Never their content, never a key.
 //!
-//! A [`Watch`] goes along with a call and is told what happens; when it is dropped, however the call ended, it tells all
+//! A [`Watch`] goes along with a call and is told what happens; when it is dropped, however the call ended and behind its answer, it tells all
 //! three. So no call is without its line, and none has two.
 
 mod call_log;
@@ -125,6 +125,9 @@ pub(crate) struct Record {
     /// From the request's head to the first byte of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_byte_ms: Option<u64>,
+    /// Up to its end, where that was told.
+    #[serde(skip)]
+    took: Option<Duration>,
     duration_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<String>,
@@ -191,6 +194,7 @@ impl Observer {
             cost_micros: None,
             overhead_us: None,
             first_byte_ms: None,
+            took: None,
             duration_ms: 0,
             trace_id: None,
         };
@@ -268,7 +272,9 @@ impl Watch {
 
     /// How it ended; the last word counts.
     pub(crate) fn ended(&self, outcome: Outcome) {
-        self.record().outcome = outcome;
+        let mut record = self.record();
+        record.outcome = outcome;
+        record.took = Some(self.begun.elapsed());
     }
 
     /// What an upstream is to see as `traceparent`, in place of the client's.
@@ -281,7 +287,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let Self { observer, begun, record, span } = self;
         let record = record.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let took = begun.elapsed();
+        let took = record.took.unwrap_or_else(|| begun.elapsed());
         record.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         record.trace_id = span.as_ref().map(spans::Open::trace_id);
         observer.metrics.ended(record, took);
