@@ -1,7 +1,7 @@
 """The gateway, all features on and the ledger durable, against nginx as a plain keep-alive reverse proxy, and rolter.
 
 scripts/bench.sh gateway; CREEL_BENCH_SECONDS a measurement (3) and CREEL_BENCH_ROUNDS (5) by the environment. Prints one
-figure a line, as JSON. Loopback only, bounded: some eight minutes.
+figure a line, as JSON. Loopback only, bounded: some ten minutes.
 
 All stand before the same nginx, which answers from a file. In each round they are measured one after the other, with the
 same load; figures are medians of the rounds. Rates depend on the machine and on what else it does: compare only the
@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 from proxies import (
-    ROLTER, ROLTER_KEY, Rolter, Server, Target, agent_port, answers, bench_server, completion, drop, free_port, measure,
-    nginx, proxy_body, report, request, rss_mb, stream, until, upstream_body,
+    ROLTER, ROLTER_KEY, Rolter, Server, Target, agent_port, answers, bench_server, completion, drop, free_port, keep_on,
+    measure, nginx, proxy_body, report, request, rss_mb, stream, until, upstream_body,
 )  # fmt: skip
 
 # Requests of 2 KB, of OpenClaw, of Hermes, and long ones.
@@ -43,6 +43,32 @@ def compare(what: str, targets: dict[str, Target], body: Path, connections: int)
         what, connections=connections, body_bytes=body.stat().st_size,
         cpu_to_nginx=round(ours["cpu_us"] / max(1, plain["cpu_us"]), 2), **figures,
     )  # fmt: skip
+
+
+def compare_placed(what: str, targets: dict[str, Target], body: Path):
+    """A lone call in each place that two processors have for its client, the proxies and the upstream.
+
+    A hop to a processor that sleeps takes several times what a proxy computes, and where the scheduler puts the three
+    changes between runs and within one. So a comparison of medians says what it is meant to only where the places are
+    the same for all.
+    """
+    free = os.sched_getaffinity(0)
+    targets = {name: target for name, target in targets.items() if name != "rolter"}
+    together = dict.fromkeys(("client", "proxy", "upstream"), min(free))
+    places = {"all on one processor": together}
+    for apart in together if len(free) > 1 else ():
+        places[f"{apart} on a processor of its own"] = together | {apart: max(free)}
+    try:
+        for place, processors in places.items():
+            # What this process starts is the client.
+            os.sched_setaffinity(0, {processors["client"]})
+            for name, target in targets.items():
+                keep_on(target.pid, {processors["upstream" if name == "upstream" else "proxy"]})
+            compare(f"{what}, {place}", targets, body, 1)
+    finally:
+        os.sched_setaffinity(0, free)
+        for target in targets.values():
+            keep_on(target.pid, free)
 
 
 def first_answer(server: Server, key: str, body: Path) -> float:
@@ -111,6 +137,7 @@ def main():
                     for connections in (1, 64):
                         compare(f"completion, {size // 1000} KB request", targets, body, connections)
                     if size == 2_000:
+                        compare_placed("completion, 2 KB request", targets, body)
                         report("gateway RSS at c=64", peak_mb=rss_mb(server.process.pid, "VmHWM"))
                 report("gateway RSS peak", mb=rss_mb(server.process.pid, "VmHWM"))
                 report("start to first answer", ms=round(first_answer(server, key, first)))

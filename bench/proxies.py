@@ -1,5 +1,6 @@
 """What the gateway's benchmarks share: nginx as upstream and as plain proxy, rolter, requests, load, what it costs."""
 
+import contextlib
 import json
 import os
 import statistics
@@ -39,6 +40,14 @@ def cpu_seconds(pid: int) -> float:
         stat = Path(f"/proc/{each}/stat").read_text().rsplit(")", 1)[1].split()
         used += int(stat[11]) + int(stat[12])
     return used / TICKS
+
+
+def keep_on(pid: int, processors: set[int]):
+    """All threads of a process and of its children, and those that they start."""
+    for each in family(pid):
+        for thread in Path(f"/proc/{each}/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):  # It has ended since.
+                os.sched_setaffinity(int(thread.name), processors)
 
 
 def rss_mb(pid: int, what: str = "VmRSS") -> float:
