@@ -142,15 +142,15 @@ impl Engine {
     pub(crate) async fn reserve(
         &self,
         holder: &str,
-        start: CallStart,
+        start: &CallStart,
         write: Write,
     ) -> Result<Micros, Refusal> {
         self.wait_for_room().await?;
         for _ in 0..LOADS_MAX {
-            match self.try_reserve(holder, &start, write) {
+            match self.try_reserve(holder, start, write) {
                 Ok((held, Ack::Nothing)) => return Ok(Micros(held)),
                 Ok((held, ack)) => {
-                    let call_id = start.call_id;
+                    let call_id = &start.call_id;
                     let mut unadmitted = Unadmitted { engine: self, call_id: Some(call_id.clone()) };
                     if let Err(error) = self.inner.written(ack).await {
                         tracing::error!(call.id = %call_id, error = %error, "the reservation of {call_id} is not recorded");
@@ -158,11 +158,11 @@ impl Engine {
                     }
                     unadmitted.call_id = None;
                     // Where this was a repetition, what it repeated may have come to nothing meanwhile.
-                    let stands = self.inner.core().book.find_open(&call_id).is_some();
+                    let stands = self.inner.core().book.find_open(call_id).is_some();
                     return if stands { Ok(Micros(held)) } else { Err(Refusal::Unavailable) };
                 }
                 Err(Denial::Refuse(refusal)) => return Err(refusal),
-                Err(Denial::Load) => self.load(&start).await?,
+                Err(Denial::Load) => Box::pin(self.load(start)).await?,
             }
         }
         Err(Refusal::Unavailable)
@@ -232,7 +232,7 @@ impl Engine {
                 (Micros(billed), self.inner.record_settle(&mut core, reserve, settle, write))
             })
         };
-        let Some((billed, ack)) = settled else { return self.settled_before(call_id).await };
+        let Some((billed, ack)) = settled else { return Box::pin(self.settled_before(call_id)).await };
         self.inner.dirty.notify_one();
         self.inner.written(ack?).await?;
         Ok(billed)
@@ -350,7 +350,7 @@ impl Engine {
                 shrunk.await;
             }
         };
-        tokio::time::timeout(ROOM_WAIT, room).await.map_err(|_| Refusal::Unavailable)
+        Box::pin(tokio::time::timeout(ROOM_WAIT, room)).await.map_err(|_| Refusal::Unavailable)
     }
 }
 

@@ -90,19 +90,19 @@ impl Ledger {
     /// # Errors
     /// The refusal.
     pub async fn reserve(&self, start: CallStart) -> Result<Reservation, Refusal> {
-        self.reserve_by(start, Write::Now).await
+        self.reserve_by(&start, Write::Now).await
     }
 
     /// As [`Ledger::reserve`], with a choice of who writes the record.
     ///
     /// # Errors
     /// The refusal.
-    pub async fn reserve_by(&self, start: CallStart, write: Write) -> Result<Reservation, Refusal> {
+    pub async fn reserve_by(&self, start: &CallStart, write: Write) -> Result<Reservation, Refusal> {
         let call_id = start.call_id.clone();
         let (held, under_way) = match &self.kind {
             Kind::Alone(engine) => (engine.reserve("", start, write).await?, None),
             Kind::Shared(member) => {
-                let (held, under_way) = member.reserve(start).await?;
+                let (held, under_way) = Box::pin(member.reserve(start.clone())).await?;
                 (held, Some(under_way))
             }
         };
@@ -151,7 +151,7 @@ impl Ledger {
         reservation.ended = true;
         match &self.kind {
             Kind::Alone(engine) => engine.settle(&reservation.call_id, usage, source, write).await,
-            Kind::Shared(member) => member.settle(reservation.call_id.clone(), usage, source).await,
+            Kind::Shared(member) => Box::pin(member.settle(reservation.call_id.clone(), usage, source)).await,
         }
     }
 
@@ -161,7 +161,7 @@ impl Ledger {
         match &self.kind {
             // With files this is written before it returns, or said in the log.
             Kind::Alone(engine) => drop(engine.release(&reservation.call_id).await),
-            Kind::Shared(member) => member.release(reservation.call_id.clone()).await,
+            Kind::Shared(member) => Box::pin(member.release(reservation.call_id.clone())).await,
         }
     }
 

@@ -112,7 +112,7 @@ pub(crate) async fn decide(engine: &Engine, replica_id: &str, ask: Ask, again: b
             if again && !matches!(engine.has_ended(&start.call_id).await, Ok(false)) {
                 return Answer::Unavailable;
             }
-            match engine.reserve(replica_id, start, Write::Now).await {
+            match engine.reserve(replica_id, &start, Write::Now).await {
                 Ok(held) => Answer::Held(held),
                 Err(Refusal::Unavailable) => Answer::Unavailable,
                 Err(refusal) => Answer::Refused(refusal),

@@ -4,6 +4,7 @@
 //! so another target can be asked; after it, nothing is tried again. The reservation is held over all tries. A call that
 //! policy, price or quota refuse comes nowhere near here, so that no target is ever blamed for it.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -214,13 +215,13 @@ impl<B: Billing> Call<B> {
         let limits = &self.gateway.limits;
         let sent = Instant::now();
         let mut deadline = Deadline::new(sent, limits.first_byte_max, limits.call_max);
-        let outcome = deadline.guard(self.gateway.upstream.send(request)).await;
+        let outcome = deadline.guard(pin!(self.gateway.upstream.send(request))).await;
         let outcome = match outcome {
             Ok(Ok(answer)) if answer.status().is_success() => {
                 target.health.answered();
                 Ok(answer)
             }
-            Ok(Ok(answer)) => Err(answered_with_error(answer).await),
+            Ok(Ok(answer)) => Err(Box::pin(answered_with_error(answer)).await),
             Ok(Err(cause)) if cause.is_unrecorded() => Err(Failure::Unrecorded),
             Ok(Err(cause)) => {
                 self.warn("could not be reached", &chain(&cause));

@@ -1,10 +1,11 @@
 //! Deadlines of one call: how long it may be silent, and how long it may last. One timer for both.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The time is up.
@@ -42,11 +43,12 @@ impl Deadline {
     }
 
     /// Awaits `future`, whose end is a sign of life; silence begins where it is first waited for.
-    pub(crate) async fn guard<F: Future>(&mut self, future: F) -> Result<F::Output, Elapsed> {
-        let mut future = pin!(future);
+    ///
+    /// What is large is pinned by its caller, for it would be moved about here.
+    pub(crate) async fn guard<F: Future + Unpin>(&mut self, mut future: F) -> Result<F::Output, Elapsed> {
         let mut due = None;
         poll_fn(|cx| {
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            if let Poll::Ready(output) = future.poll_unpin(cx) {
                 return Poll::Ready(Ok(output));
             }
             let mut now = None;
@@ -72,6 +74,7 @@ impl Deadline {
 #[cfg(test)]
 mod tests {
     use std::future::pending;
+    use std::pin::pin;
 
     use tokio::time::sleep;
 
@@ -84,7 +87,7 @@ mod tests {
         let begun = Instant::now();
         let mut deadline = Deadline::new(begun, 3 * SECOND, 100 * SECOND);
         for _ in 0..5 {
-            assert_eq!(deadline.guard(sleep(2 * SECOND)).await, Ok(()));
+            assert_eq!(deadline.guard(pin!(sleep(2 * SECOND))).await, Ok(()));
         }
         assert_eq!(deadline.guard(pending::<()>()).await, Err(Elapsed));
         assert_eq!(begun.elapsed().as_secs(), 13);
@@ -94,7 +97,7 @@ mod tests {
     async fn long_limits_hold_and_shorter_ones_after_them() {
         let begun = Instant::now();
         let mut deadline = Deadline::new(begun, 100 * SECOND, 1_000 * SECOND);
-        assert_eq!(deadline.guard(sleep(99 * SECOND)).await, Ok(()));
+        assert_eq!(deadline.guard(pin!(sleep(99 * SECOND))).await, Ok(()));
         assert_eq!(deadline.guard(pending::<()>()).await, Err(Elapsed));
         assert_eq!(begun.elapsed().as_secs(), 199);
         deadline.set(Instant::now(), SECOND, 1_000 * SECOND);
@@ -106,11 +109,11 @@ mod tests {
     async fn signs_of_life_do_not_move_the_end() {
         let begun = Instant::now();
         let mut deadline = Deadline::new(begun, 3 * SECOND, 5 * SECOND);
-        while deadline.guard(sleep(2 * SECOND)).await.is_ok() {}
+        while deadline.guard(pin!(sleep(2 * SECOND))).await.is_ok() {}
         assert_eq!(begun.elapsed().as_secs(), 5);
         deadline.set(Instant::now(), SECOND, 10 * SECOND);
         deadline.shorten(4 * SECOND, 100 * SECOND);
-        while deadline.guard(sleep(2 * SECOND)).await.is_ok() {}
+        while deadline.guard(pin!(sleep(2 * SECOND))).await.is_ok() {}
         assert_eq!(begun.elapsed().as_secs(), 15);
     }
 }

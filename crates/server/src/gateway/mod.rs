@@ -143,7 +143,7 @@ impl<B: Billing> Gateway<B> {
     }
 
     /// Answers one request whose path begins with `/v1/`.
-    pub async fn handle<R>(self: &Arc<Self>, request: Request<R>) -> Response<GatewayBody>
+    pub async fn handle<R>(self: Arc<Self>, request: Request<R>) -> Response<GatewayBody>
     where
         R: Body<Data = Bytes> + Unpin,
     {

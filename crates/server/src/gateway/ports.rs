@@ -243,7 +243,7 @@ pub trait Billing: Send + Sync + 'static {
     type Error: std::error::Error + Send + Sync + 'static;
 
     /// Holds the cost of the bound, or what remains where that is less; refuses where nothing remains.
-    fn reserve(&self, start: CallStart) -> impl Future<Output = Result<Self::Held, Refusal>> + Send;
+    fn reserve(&self, start: &CallStart) -> impl Future<Output = Result<Self::Held, Refusal>> + Send;
 
     /// How much that is.
     fn held(held: &Self::Held) -> Micros;

@@ -104,7 +104,10 @@ impl<B: Billing> Call<B> {
         if let Some(held) = sent.held {
             let (usage, source) = match answer.usage() {
                 Some(usage) => (usage, UsageSource::Upstream),
-                None => (self.estimate(&mut answer, sent.sample, sent.bound).await, UsageSource::Estimated),
+                None => {
+                    let estimated = Box::pin(self.estimate(&mut answer, sent.sample, sent.bound)).await;
+                    (estimated, UsageSource::Estimated)
+                }
             };
             self.settle(held, usage, source).await;
         }
@@ -199,11 +202,11 @@ impl<B: Billing> Call<B> {
             },
             (End::Whole, Some(head)) => {
                 let body = answer.waiting().unwrap_or_default();
-                self.send(reply, head.map(|()| body)).await;
+                Box::pin(self.send(reply, head.map(|()| body))).await;
                 Ok(())
             }
             (_, Some(_)) => {
-                self.tell(reply, &end.problem()).await;
+                Box::pin(self.tell(reply, &end.problem())).await;
                 Ok(())
             }
             (_, None) if !answer.is_between_events() => reply.broken_off().await,

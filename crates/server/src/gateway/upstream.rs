@@ -3,6 +3,7 @@
 //! Both directions name what passes; everything else stays here, so no credential, cookie or hop-by-hop header of
 //! either side can reach the other by being unknown to us.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,24 +99,30 @@ impl UpstreamClient {
 
     /// Sends a request to the absolute address in it; a connection that turns out to be closed before anything was
     /// written to it is replaced.
-    pub(crate) async fn send(
+    pub(crate) fn send(
         &self,
         request: Request<Full<Bytes>>,
-    ) -> Result<Response<AnswerBody>, SendError> {
+    ) -> impl Future<Output = Result<Response<AnswerBody>, SendError>> + Send {
         #[expect(clippy::indexing_slicing, reason = "there is at least one, and the number is below theirs")]
         let pool = &self.pools[lanes::current() % self.pools.len()];
         let (head, body) = request.into_parts();
         let body = body.into_inner().unwrap_or_default();
-        let place = head.uri.scheme().cloned().zip(head.uri.authority().cloned()).ok_or(SendError::NoHost)?;
-        while let Some(line) = pool.take(&place) {
-            match line.ask(&head, body.clone(), pool).await {
-                Err(unanswered) if !unanswered.is_written => {}
-                answered => return answered.map_err(SendError::from),
+        let place = head.uri.scheme().cloned().zip(head.uri.authority().cloned()).ok_or(SendError::NoHost);
+        // Taken apart before, so that the future has the parts alone.
+        async move {
+            let place = place?;
+            loop {
+                let (line, is_new) = match pool.take(&place) {
+                    Some(line) => (line, false),
+                    // Boxed, for it is the rare case, and large.
+                    None => (Box::pin(self.connect(place.clone())).await?, true),
+                };
+                match line.ask(&head, body.clone(), pool).await {
+                    Err(unanswered) if !is_new && !unanswered.is_written => {}
+                    answered => return answered.map_err(SendError::from),
+                }
             }
         }
-        // Boxed, for it is the rare case, and large.
-        let line = Box::pin(self.connect(place)).await?;
-        line.ask(&head, body, pool).await.map_err(SendError::from)
     }
 
     async fn connect(&self, place: Place) -> Result<Box<Line>, SendError> {

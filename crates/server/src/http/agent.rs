@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -33,7 +34,7 @@ impl Service<Request<Incoming>> for AgentService {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         if request.uri().path().starts_with("/v1/") {
             let gateway = self.gateway.clone();
-            return Box::pin(async move { Ok(gateway.handle(request).await.map(Body::new)) });
+            return Box::pin(gateway.handle(request).map(|response| Ok(response.map(Body::new))));
         }
         if request.uri().path().starts_with("/guest/") {
             return Box::pin(self.guests.clone().oneshot(request.map(Body::new)));

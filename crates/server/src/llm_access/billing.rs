@@ -20,8 +20,8 @@ impl Billing for LedgerBilling {
     type Held = Reservation;
     type Error = LedgerError;
 
-    async fn reserve(&self, call: CallStart) -> Result<Reservation, Refusal> {
-        self.0.reserve_by(call, write()).await
+    async fn reserve(&self, start: &CallStart) -> Result<Reservation, Refusal> {
+        self.0.reserve_by(start, write()).await
     }
 
     fn held(held: &Reservation) -> Micros {

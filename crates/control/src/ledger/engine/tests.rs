@@ -29,9 +29,10 @@ fn fill_disk(engine: &Engine) {
 async fn calls_whose_common_write_fails_are_refused_and_hold_nothing() {
     let (engine, _directory, _commands) = engine();
     // With one under way the others are not alone, so they wait for their turn.
-    assert_eq!(engine.reserve("", call(0, 0, 10), Write::Now).await, Ok(Micros(10)));
+    assert_eq!(engine.reserve("", &call(0, 0, 10), Write::Now).await, Ok(Micros(10)));
     fill_disk(&engine);
-    let calls = (1..=3).map(|number| engine.reserve("", call(number, 0, 10), Write::Now));
+    let starts = [1, 2, 3].map(|number| call(number, 0, 10));
+    let calls = starts.iter().map(|start| engine.reserve("", start, Write::Now));
     assert_eq!(futures_util::future::join_all(calls).await, [const { Err(Refusal::Unavailable) }; 3]);
     assert_eq!(engine.inner.core().book.open().len(), 1);
     assert_eq!(engine.remaining(&call(4, 0, 10)).await, Ok(Some(Micros(90))));
@@ -42,7 +43,8 @@ async fn deferred_records_are_written_together_when_their_caller_says_so() {
     let (engine, directory, _commands) = engine();
     let length = || directory.path().join("000000000001.journal").metadata().unwrap().len();
     for number in 0..3 {
-        let reserved = engine.reserve("", call(number, 0, 10), Write::Deferred);
+        let start = call(number, 0, 10);
+        let reserved = engine.reserve("", &start, Write::Deferred);
         assert_eq!(reserved.now_or_never(), Some(Ok(Micros(10))), "it waits for nothing");
     }
     let call_id = call(0, 0, 10).call_id;
@@ -63,7 +65,7 @@ async fn deferred_records_are_written_together_when_their_caller_says_so() {
 async fn a_deferred_write_that_fails_is_told_to_all_until_it_succeeds() {
     let (engine, directory, _commands) = engine();
     fill_disk(&engine);
-    assert_eq!(engine.reserve("", call(0, 0, 10), Write::Deferred).await, Ok(Micros(10)));
+    assert_eq!(engine.reserve("", &call(0, 0, 10), Write::Deferred).await, Ok(Micros(10)));
     // Whoever else writes takes nothing away from it.
     engine.inner.core().write_file_or_say();
     engine.write_deferred().unwrap_err();
@@ -72,13 +74,13 @@ async fn a_deferred_write_that_fails_is_told_to_all_until_it_succeeds() {
     engine.release(&call(0, 0, 10).call_id).await.unwrap();
     assert_eq!(engine.remaining(&call(1, 0, 10)).await, Ok(Some(Micros(100))));
     // One that is refused for it leaves nothing to be taken for a call under way.
-    assert_eq!(engine.reserve("", call(1, 0, 10), Write::Now).await, Err(Refusal::Unavailable));
+    assert_eq!(engine.reserve("", &call(1, 0, 10), Write::Now).await, Err(Refusal::Unavailable));
     let file = std::fs::OpenOptions::new().write(true).open(directory.path().join("000000000001.journal"));
     match &mut engine.inner.core().journal {
         Journal::File(journal) => journal.set_file(file.unwrap()),
         Journal::Table(_) => unreachable!(),
     }
-    assert_eq!(engine.reserve("", call(2, 0, 10), Write::Deferred).await, Ok(Micros(10)));
+    assert_eq!(engine.reserve("", &call(2, 0, 10), Write::Deferred).await, Ok(Micros(10)));
     engine.write_deferred().unwrap();
     drop(engine);
     let (_, found) = FileJournal::open(directory.path()).unwrap();
@@ -100,7 +102,7 @@ async fn settlements_that_fill_a_transaction_wait_for_no_more() {
     let is_told = || engine.inner.urgent.notified().now_or_never().is_some();
     for number in 1..=apply::BATCH_CALLS_MAX {
         let call = call(number, 0, 1);
-        engine.reserve("", call.clone(), Write::Deferred).await.unwrap();
+        engine.reserve("", &call, Write::Deferred).await.unwrap();
         engine.settle(&call.call_id, Usage::default(), UsageSource::Upstream, Write::Deferred).await.unwrap();
         assert_eq!(is_told(), number == apply::BATCH_CALLS_MAX, "{number}");
     }
@@ -127,10 +129,10 @@ async fn a_segment_is_kept_until_the_calls_under_way_at_its_end_are_on_the_disk_
             Journal::Table(_) => unreachable!(),
         }
     };
-    engine.reserve("", call(0, 0, 1), Write::Deferred).await.unwrap();
+    engine.reserve("", &call(0, 0, 1), Write::Deferred).await.unwrap();
     for number in 1..=8_000 {
         let call = call(number, 0, 1);
-        engine.reserve("", call.clone(), Write::Deferred).await.unwrap();
+        engine.reserve("", &call, Write::Deferred).await.unwrap();
         engine.settle(&call.call_id, Usage::default(), UsageSource::Upstream, Write::Deferred).await.unwrap();
     }
     engine.write_deferred().unwrap();
@@ -148,7 +150,7 @@ async fn a_segment_is_kept_until_the_calls_under_way_at_its_end_are_on_the_disk_
     engine.inner.applied(last);
     assert!(is_dirty(), "whoever synchronises is told");
     assert_eq!(names(), ["000000000001.journal", "000000000002.journal"], "the disk has not got it yet");
-    engine.reserve("", call(9_000, 0, 1), Write::Deferred).await.unwrap();
+    engine.reserve("", &call(9_000, 0, 1), Write::Deferred).await.unwrap();
     engine.write_deferred().unwrap();
     keep_up();
     assert_eq!(names(), ["000000000001.spare", "000000000002.journal"]);

@@ -1,7 +1,7 @@
 //! What is told of calls: metrics for `/metrics`, a line in the call log, and a span. Never their content, never a key.
 //!
-//! A [`Watch`] goes along with a call and is told what happens; when it is dropped, however the call ended and behind its answer, it tells all
-//! three. So no call is without its line, and none has two.
+//! A [`Watch`] goes along with a call and is told what happens; when it is dropped, behind the answer and however the call ended, it tells
+//! all three. So no call is without its line, and none has two.
 
 mod call_log;
 mod metrics;
@@ -148,8 +148,9 @@ struct Tokens {
 pub(crate) struct Watch {
     observer: Arc<Observer>,
     begun: Instant,
-    record: Mutex<Record>,
-    span: Option<spans::Open>,
+    /// Boxed, as the span: a call hands its watch on several times, and futures are moved with all that they may ever hold.
+    record: Box<Mutex<Record>>,
+    span: Option<Box<spans::Open>>,
 }
 
 impl Observer {
@@ -199,8 +200,8 @@ impl Observer {
             trace_id: None,
         };
         self.metrics.begun();
-        let span = self.spans.as_ref().map(|spans| spans.begin(headers));
-        Watch { observer: self.clone(), begun: Instant::now(), record: Mutex::new(record), span }
+        let span = self.spans.as_ref().map(|spans| Box::new(spans.begin(headers)));
+        Watch { observer: self.clone(), begun: Instant::now(), record: Box::new(Mutex::new(record)), span }
     }
 }
 
@@ -279,7 +280,7 @@ impl Watch {
 
     /// What an upstream is to see as `traceparent`, in place of the client's.
     pub(crate) fn traceparent(&self) -> Option<HeaderValue> {
-        self.span.as_ref().and_then(spans::Open::traceparent)
+        self.span.as_ref().and_then(|span| span.traceparent())
     }
 }
 
@@ -289,7 +290,7 @@ impl Drop for Watch {
         let record = record.get_mut().unwrap_or_else(PoisonError::into_inner);
         let took = record.took.unwrap_or_else(|| begun.elapsed());
         record.duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        record.trace_id = span.as_ref().map(spans::Open::trace_id);
+        record.trace_id = span.as_ref().map(|span| span.trace_id());
         observer.metrics.ended(record, took);
         if let Some(span) = span.take() {
             span.end(record);

@@ -198,13 +198,13 @@ impl Billing for FakeBilling {
     type Held = Micros;
     type Error = io::Error;
 
-    async fn reserve(&self, start: CallStart) -> Result<Micros, Refusal> {
+    async fn reserve(&self, start: &CallStart) -> Result<Micros, Refusal> {
         match self.refuse {
             Some(refusal) => Err(refusal),
             None => {
                 let CallStart { bound, model_code, billed, card, .. } = start;
-                self.book(Booked::Reserved { bound, model: model_code.to_string(), billed });
-                let cost = card.map_or(Micros(0), |card| card.cost(&bound));
+                self.book(Booked::Reserved { bound: *bound, model: model_code.to_string(), billed: *billed });
+                let cost = card.map_or(Micros(0), |card| card.cost(bound));
                 Ok(self.remaining.map_or(cost, |remaining| cost.min(remaining)))
             }
         }
