@@ -52,7 +52,8 @@ conformance() {
 
 python_tests() {
   CREEL_BIN="$REPO_DIR/target/debug/creel" scripts/with-postgres.sh \
-    "$VENV_DIR/bin/python" -m pytest tests --ignore=tests/conformance -q -p no:cacheprovider --durations=5
+    "$VENV_DIR/bin/python" -m pytest tests --ignore=tests/conformance -q -p no:cacheprovider --durations=5 \
+    -n 2 --dist loadfile
 }
 
 scripts_parse() {
