@@ -1,4 +1,4 @@
-"""One real server with one real OpenClaw for the whole run: starting OpenClaw is what takes the time."""
+"""One real server with one real OpenClaw for each process of a run: starting OpenClaw is what takes the time."""
 
 import os
 import secrets

@@ -96,6 +96,7 @@ impl<B: Billing> Call<B> {
         };
         drop((headers, body));
         self.relay(answer, &reply, sent, deadline).await;
+        self.watch.over();
         // Metrics and the call log are told when it is dropped, for which its client need not wait.
         cork::drop_later(self);
     }

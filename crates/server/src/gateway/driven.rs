@@ -18,6 +18,7 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::capture::Tap;
+use crate::http::cork;
 
 /// Pieces that wait between the upstream and the client.
 const PIECES_MAX: usize = 4;
@@ -179,7 +180,7 @@ impl Drop for Driven {
         }
         // Without a runtime the process is at its end; the ledger's sweeper settles what is held.
         if tokio::runtime::Handle::try_current().is_ok() {
-            self.tasks.spawn("gateway.call", call);
+            self.tasks.spawn("gateway.call", cork::then_drop_left(call));
         }
     }
 }

@@ -13,7 +13,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -57,7 +57,8 @@ pub(crate) fn is_here() -> bool {
     TURN.with_borrow(Option::is_some)
 }
 
-/// Drops it when the writes of this turn have gone out; at once on a thread that is no lane.
+/// Drops it when the writes of this turn have gone out, or a task of [`then_drop_left`] ends before; at once on a thread that
+/// is no lane.
 pub(crate) fn drop_later(what: Box<dyn Any + Send>) {
     TURN.with_borrow(|turn| {
         if let Some(turn) = turn {
@@ -66,11 +67,19 @@ pub(crate) fn drop_later(what: Box<dyn Any + Send>) {
     });
 }
 
-/// Drops what [`drop_later`] was given and is still there, for a connection that ends with this turn.
-pub(super) fn drop_left() {
+/// A task that calls [`drop_later`]: what is left then is dropped before it ends, so before whoever waits for it goes on.
+pub(crate) async fn then_drop_left(task: impl Future<Output = ()>) {
+    task.await;
     let left =
         TURN.with_borrow(|turn| turn.as_ref().map(|turn| std::mem::take(&mut lock(&turn.waiting).left)));
-    drop(left);
+    drop_all(&mut left.unwrap_or_default());
+}
+
+/// A defect of what is dropped ends that alone, not what sends.
+fn drop_all(left: &mut Vec<Box<dyn Any + Send>>) {
+    for each in left.drain(..) {
+        let _told = catch_unwind(AssertUnwindSafe(|| drop(each)));
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -137,10 +146,7 @@ impl Turn {
                     lock(&line).send(recorded);
                 }
             }
-            for each in left.drain(..) {
-                // A defect of what is dropped ends that alone, not what sends.
-                let _told = catch_unwind(AssertUnwindSafe(|| drop(each)));
-            }
+            drop_all(&mut left);
         }
     }
 

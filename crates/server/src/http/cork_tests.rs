@@ -185,28 +185,44 @@ async fn a_connection_that_ends_sends_what_waits() {
     assert_eq!(come, b"the last words");
 }
 
+/// Says at what count it was dropped.
+struct Left(Arc<AtomicUsize>, Arc<AtomicUsize>);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.1.store(self.0.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
 #[tokio::test]
 async fn what_is_left_is_dropped_behind_the_writes_of_its_turn() {
-    lane(Ok(()));
+    let count = lane(Ok(()));
     let (mut line, far) = pair(Peer::Client).await;
-    // The sender says who it is.
+    let (mut other, _far_other) = pair(Peer::Client).await;
+    write(&mut line, b"a").await;
+    write(&mut other, b"b").await;
     yield_now().await;
-    let left = Arc::new(());
-    let is_there = |left: &Arc<()>| Arc::strong_count(left) == 2;
-    drop_later(Box::new(left.clone()));
-    write(&mut line, b"an answer").await;
-    assert!(is_there(&left), "its turn has not ended");
+    assert_eq!(count.load(Ordering::Relaxed), 2);
+    // The turn had two, so what is written now waits.
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let left = || Box::new(Left(count.clone(), dropped.clone()));
+    drop_later(left());
+    write(&mut line, b"n answer").await;
+    assert_eq!((count.load(Ordering::Relaxed), dropped.load(Ordering::Relaxed)), (2, 0));
     yield_now().await;
-    assert!(!is_there(&left));
+    assert_eq!((count.load(Ordering::Relaxed), dropped.load(Ordering::Relaxed)), (3, 3));
     far.readable().await.expect("what was sent");
     assert_eq!(come(&far), b"an answer");
-    drop_later(Box::new(left.clone()));
-    assert!(is_there(&left));
+    // Also where nothing was written.
+    dropped.store(0, Ordering::Relaxed);
+    drop_later(left());
+    assert_eq!(dropped.load(Ordering::Relaxed), 0);
     yield_now().await;
-    assert!(!is_there(&left), "also where nothing was written");
-    drop_later(Box::new(left.clone()));
-    drop_left();
-    assert!(!is_there(&left), "its connection has ended");
+    assert_eq!(dropped.load(Ordering::Relaxed), 3);
+    // And where its task ends in the turn.
+    dropped.store(0, Ordering::Relaxed);
+    then_drop_left(async { drop_later(left()) }).await;
+    assert_eq!(dropped.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test]

@@ -108,12 +108,7 @@ async fn run<T, S, F>(
         let Some((stream, with)) = next else { return };
         // Only a full event queue refuses it, and then the client sees its connection end.
         if let Ok(stream) = TcpStream::from_std(stream) {
-            let served = serve(stream, with);
-            tasks.spawn(name, async move {
-                served.await;
-                // Before whoever waits for this task goes on.
-                cork::drop_left();
-            });
+            tasks.spawn(name, cork::then_drop_left(serve(stream, with)));
         }
     }
     drop((given, serve));
@@ -137,20 +132,28 @@ mod tests {
 
     use super::*;
 
+    struct Slow(Arc<()>);
+
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            thread::sleep(Duration::from_millis(20));
+            assert_eq!(Arc::strong_count(&self.0), 2, "it is looked at");
+        }
+    }
+
     #[tokio::test]
     async fn nothing_that_a_connection_left_outlasts_the_tasks() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let before: Before = Arc::new(|| Ok(()));
-        // Each time whoever waits for the tasks races with the lane.
-        for _ in 0..50 {
+        for _ in 0..3 {
             let (tasks, left) = (Tasks::new(), Arc::new(()));
             let (begun, mut begins) = mpsc::unbounded_channel();
             let serve = move |_stream, left: Arc<()>| {
                 let begun = begun.clone();
                 async move {
                     begun.send(()).expect("it is waited for");
-                    cork::drop_later(Box::new(left));
+                    cork::drop_later(Box::new(Slow(left)));
                 }
             };
             let mut lanes = Lanes::start(&tasks, &before, "connection", serve).expect("threads");

@@ -1,7 +1,8 @@
 //! What is told of calls: metrics for `/metrics`, a line in the call log, and a span. Never their content, never a key.
 //!
-//! A [`Watch`] goes along with a call and is told what happens; when it is dropped, behind the answer and however the call ended, it tells
-//! all three. So no call is without its line, and none has two.
+//! A [`Watch`] goes along with a call and is told what happens; when it is dropped, however the call ended, it tells all
+//! three. So no call is without its line, and none has two. Of a call that an upstream answered it is dropped behind the
+//! answer.
 
 mod call_log;
 mod metrics;
@@ -125,7 +126,7 @@ pub(crate) struct Record {
     /// From the request's head to the first byte of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_byte_ms: Option<u64>,
-    /// Up to its end, where that was told.
+    /// Until it was over, where that was said.
     #[serde(skip)]
     took: Option<Duration>,
     duration_ms: u64,
@@ -273,9 +274,12 @@ impl Watch {
 
     /// How it ended; the last word counts.
     pub(crate) fn ended(&self, outcome: Outcome) {
-        let mut record = self.record();
-        record.outcome = outcome;
-        record.took = Some(self.begun.elapsed());
+        self.record().outcome = outcome;
+    }
+
+    /// It is over now, however much later this is dropped.
+    pub(crate) fn over(&self) {
+        self.record().took = Some(self.begun.elapsed());
     }
 
     /// What an upstream is to see as `traceparent`, in place of the client's.
