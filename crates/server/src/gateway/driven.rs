@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use creel_control::tasks::Tasks;
+use futures_util::FutureExt;
 use http::Response;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
@@ -180,7 +181,7 @@ impl Drop for Driven {
         }
         // Without a runtime the process is at its end; the ledger's sweeper settles what is held.
         if tokio::runtime::Handle::try_current().is_ok() {
-            self.tasks.spawn("gateway.call", cork::then_drop_left(call));
+            self.tasks.spawn("gateway.call", call.map(|()| cork::drop_left()));
         }
     }
 }

@@ -13,7 +13,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -57,7 +57,7 @@ pub(crate) fn is_here() -> bool {
     TURN.with_borrow(Option::is_some)
 }
 
-/// Drops it when the writes of this turn have gone out, or a task of [`then_drop_left`] ends before; at once on a thread that
+/// Drops it when the writes of this turn have gone out, or its task ends before ([`drop_left`]); at once on a thread that
 /// is no lane.
 pub(crate) fn drop_later(what: Box<dyn Any + Send>) {
     TURN.with_borrow(|turn| {
@@ -67,9 +67,8 @@ pub(crate) fn drop_later(what: Box<dyn Any + Send>) {
     });
 }
 
-/// A task that calls [`drop_later`]: what is left then is dropped before it ends, so before whoever waits for it goes on.
-pub(crate) async fn then_drop_left(task: impl Future<Output = ()>) {
-    task.await;
+/// Drops what is left at once: at the end of each task that calls [`drop_later`], so before whoever waits for it goes on.
+pub(crate) fn drop_left() {
     let left =
         TURN.with_borrow(|turn| turn.as_ref().map(|turn| std::mem::take(&mut lock(&turn.waiting).left)));
     drop_all(&mut left.unwrap_or_default());

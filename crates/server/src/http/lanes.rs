@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use creel_control::tasks::Tasks;
+use futures_util::FutureExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
@@ -108,7 +109,7 @@ async fn run<T, S, F>(
         let Some((stream, with)) = next else { return };
         // Only a full event queue refuses it, and then the client sees its connection end.
         if let Ok(stream) = TcpStream::from_std(stream) {
-            tasks.spawn(name, cork::then_drop_left(serve(stream, with)));
+            tasks.spawn(name, serve(stream, with).map(|()| cork::drop_left()));
         }
     }
     drop((given, serve));
